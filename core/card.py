@@ -1,0 +1,78 @@
+"""The model card of a run folder, written from what the folder holds."""
+
+from pathlib import Path
+
+import numpy as np
+
+from core import evaluate
+from core.checkpoint import Run, load_run
+
+
+def model_card(folder: str | Path) -> str:
+    """README.md of a run folder that `core.train` wrote, as Markdown.
+
+    Raises:
+        CheckpointError: the folder does not open.
+    """
+    run = load_run(folder)
+    about = run.config
+    size = run.model.config
+    parameters = sum(weights.numel() for weights in run.model.parameters())
+    rows = {
+        "Model": f"ViT, patch {size.patch_size}, {size.width} wide, {size.layers} layers, "
+        f"{size.heads} heads, {parameters:,} parameters",
+        "Trained on": _set_words(about["data"]["train"]),
+        "Tested on": _set_words(about["data"]["test"]),
+        "Test accuracy": _accuracy_words(run),
+        "Kept epoch": _epoch_words(run),
+        "Hardware": f"{about['hardware']}, {about['precision']}"
+        + (", compiled" if about["compiled"] else ""),
+        "Time": f"{run.history['seconds'].sum() / 60:.0f} minutes for {len(run.history)} epochs",
+        "Versions": ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
+    }
+    lines = [f"| {name} | {words} |" for name, words in rows.items()]
+    recipe = about["recipe"]
+    settings = ", ".join(f"{name} {value}" for name, value in recipe.items() if name != "name")
+    return f"""# {run.name}
+
+| | |
+| --- | --- |
+{chr(10).join(lines)}
+
+Recipe `{recipe["name"]}`: {settings}.
+
+## Reproduce
+
+    {about["command"]}
+
+## Limits
+
+- The test set also chose the epoch that was kept, so the accuracy is a little optimistic.
+- It knows {len(run.classes)} classes and nothing else: {", ".join(run.classes)}.
+- It sees {size.image_size}×{size.image_size} pixels in {size.grid[0]}×{size.grid[1]} patches: its \
+attention maps cannot be finer than that.
+"""
+
+
+def _set_words(about: dict) -> str:
+    return f"{about['name']}: {about['images']:,} images"
+
+
+def _accuracy_words(run: Run) -> str:
+    if run.predictions is None:
+        return "not yet known: the first epoch is not over"
+    labels = run.predictions["label"].to_numpy()
+    share = evaluate.accuracy(labels, run.predictions[list(run.classes)].to_numpy())
+    # a count of independent hits: its standard error times 1.96
+    margin = 1.96 * np.sqrt(share * (1 - share) / len(labels))
+    return (
+        f"{share:.2%} (one run; ± {margin:.2%} with 95 % confidence, for the size of the test set)"
+    )
+
+
+def _epoch_words(run: Run) -> str:
+    epoch = run.kept_epoch
+    if not epoch:
+        return "none yet"
+    loss = run.history.set_index("epoch").loc[epoch, "val_loss"]
+    return f"{epoch} of {len(run.history)}, validation loss {loss:.4f}"

@@ -1,0 +1,401 @@
+"""Run folders: one trained model with its config, history, predictions and card."""
+
+import csv
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from core.errors import CheckpointError
+from core.files import atomic_file
+from core.model import ViTConfig, VisionTransformer
+
+FORMAT = 1  # raised when an older Vitascope could no longer read what a newer one writes
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run folder, opened.
+
+    Attributes:
+        name: the folder's name.
+        path: the folder.
+        model: in eval mode, without gradients; safe to share between threads.
+        config: what `config.json` holds.
+        classes: class names in the order of the model's logits.
+        history: a row an epoch (columns in `HISTORY`); empty where the model was imported.
+        predictions: test set: index, label, one probability a class; None before the first epoch.
+        replay: arrays of `replay.npz` by name; None where there is none.
+        card: the text of README.md; "" where there is none.
+    """
+
+    name: str
+    path: Path
+    model: VisionTransformer
+    config: dict
+    classes: tuple[str, ...]
+    history: pd.DataFrame
+    predictions: pd.DataFrame | None
+    replay: dict[str, np.ndarray] | None
+    card: str
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch that the weights are of; 0 where nothing is known of the training."""
+        return kept_epoch(self.history, self.config.get("recipe", {}).get("keep_from", 1))
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """A run folder, found but not opened; `problem` says why it does not open, None if it does."""
+
+    name: str
+    path: Path
+    problem: str | None
+
+
+HISTORY = {
+    "epoch": "int64",
+    "train_loss": "float64",
+    "val_loss": "float64",
+    "train_acc": "float64",
+    "val_acc": "float64",
+    "lr": "float64",
+    "seconds": "float64",
+    "images_per_second": "float64",
+}
+
+
+def kept_epoch(history: pd.DataFrame, keep_from: int) -> int:
+    """The epoch whose weights a run keeps: the lowest validation loss from `keep_from` on.
+
+    Before `keep_from` it is the newest epoch, so that a run folder can be used at any time; 0
+    before the first.
+    """
+    if history.empty:
+        return 0
+    eligible = history[history["epoch"] >= keep_from]
+    if eligible.empty:
+        return int(history["epoch"].iloc[-1])
+    return int(eligible.loc[eligible["val_loss"].idxmin(), "epoch"])
+
+
+# --- Reading ----------------------------------------------------------------------------------
+
+
+def load_run(folder: str | Path) -> Run:
+    """Open a run folder.
+
+    Raises:
+        CheckpointError: it is missing, truncated, foreign, or its config does not fit its weights.
+    """
+    folder = Path(folder)
+    config, model_config = _checked_config(folder)
+    model = VisionTransformer(model_config)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return Run(
+        name=folder.name,
+        path=folder,
+        model=model.eval().requires_grad_(False),
+        config=config,
+        classes=tuple(config["classes"]),
+        history=load_history(folder),
+        predictions=_load_predictions(folder),
+        replay=load_replay(folder),
+        card=_load_text(folder / "README.md"),
+    )
+
+
+def list_runs(roots: list[str | Path]) -> list[RunEntry]:
+    """Every run folder in `roots` (each a run folder, or a folder of them), by name.
+
+    A run that does not open is listed with its problem; only headers are read, no weights.
+    """
+    folders = []
+    for root in map(Path, roots):
+        if (root / "config.json").is_file():
+            folders.append(root)
+        elif root.is_dir():
+            folders += sorted(p for p in root.iterdir() if _looks_like_run(p))
+    entries = []
+    for folder in folders:
+        try:
+            _checked_config(folder)
+            problem = None
+        except CheckpointError as error:
+            problem = str(error)
+        entries.append(RunEntry(folder.name, folder, problem))
+    return entries
+
+
+def _looks_like_run(path: Path) -> bool:
+    hidden = path.name.startswith(".")
+    return not hidden and any(
+        (path / name).is_file() for name in ("config.json", "model.safetensors")
+    )
+
+
+def _checked_config(folder: Path) -> tuple[dict, ViTConfig]:
+    """The config and the model's part of it, once the weights' header is seen to fit them."""
+    name = folder.name
+    config = read_config(folder)
+    try:
+        model_config = ViTConfig(**config["model"])
+        classes = len(config["classes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{name}: config.json does not describe a model ({error})."
+        ) from error
+    if classes != model_config.classes:
+        raise CheckpointError(
+            f"{name}: config.json names {classes} classes for a model of {model_config.classes}."
+        )
+    with torch.device("meta"):
+        expected = {
+            k: list(v.shape) for k, v in VisionTransformer(model_config).state_dict().items()
+        }
+    try:
+        with safe_open(folder / "model.safetensors", "pt") as weights:
+            found = {key: weights.get_slice(key).get_shape() for key in weights.keys()}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{name}: model.safetensors is missing.") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{name}: model.safetensors is cut off or damaged.") from error
+    for key in expected.keys() | found.keys():
+        if expected.get(key) != found.get(key):
+            raise CheckpointError(
+                f"{name}: the weights do not fit config.json; `{key}` is {found.get(key, 'missing')} "
+                f"and should be {expected.get(key, 'absent')}."
+            )
+    return config, model_config
+
+
+def read_config(folder: Path) -> dict:
+    """config.json of a run folder.
+
+    Raises:
+        CheckpointError: it is missing, not JSON, or of a newer format than this Vitascope knows.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"There is no run folder at {folder}: it has no config.json."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder.name}: config.json is damaged.") from error
+    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
+        raise CheckpointError(f"{folder.name}: config.json is not Vitascope's.")
+    if config["format"] > FORMAT:
+        raise CheckpointError(f"{folder.name} was written by a newer Vitascope; please update.")
+    return config
+
+
+def load_history(folder: Path) -> pd.DataFrame:
+    """history.csv with the columns of `HISTORY`; no rows where there is no file.
+
+    Raises:
+        CheckpointError: the file is damaged or lacks a column.
+    """
+    empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in HISTORY.items()})
+    try:
+        history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
+        return history[list(HISTORY)].astype(HISTORY)
+    except FileNotFoundError:
+        return empty
+    except (ValueError, KeyError, OSError, csv.Error) as error:
+        raise CheckpointError(f"{folder.name}: history.csv is damaged.") from error
+
+
+def load_replay(folder: Path) -> dict[str, np.ndarray] | None:
+    """replay.npz as arrays by name (see `core.replay.Replay`); None where there is no file.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    try:
+        with np.load(folder / "replay.npz", allow_pickle=False) as file:
+            return dict(file)
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError, EOFError) as error:
+        raise CheckpointError(f"{folder.name}: replay.npz is damaged.") from error
+
+
+def _load_predictions(folder: Path) -> pd.DataFrame | None:
+    try:
+        return pd.read_parquet(folder / "predictions.parquet")
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
+        raise CheckpointError(f"{folder.name}: predictions.parquet is damaged.") from error
+
+
+def _load_text(path: Path) -> str:
+    return path.read_text("utf-8") if path.is_file() else ""
+
+
+# --- Writing ----------------------------------------------------------------------------------
+
+
+def save_run(folder: str | Path, model: VisionTransformer, classes, **about) -> None:
+    """Write the two files that make a run folder: weights and config.
+
+    Args:
+        classes: class names in the order of the logits.
+        about: what else config.json should hold (recipe, data, seed, versions …), as JSON values.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(folder, model)
+    save_config(folder, model.config, classes, **about)
+
+
+def save_config(folder: Path, model_config: ViTConfig, classes, **about) -> None:
+    config = as_config(model_config, classes, **about)
+    save_text(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+
+
+def as_config(model_config: ViTConfig, classes, **about) -> dict:
+    """What config.json holds; arguments as in `save_run`."""
+    return {"format": FORMAT, "model": asdict(model_config), "classes": list(classes), **about}
+
+
+def save_weights(folder: Path, model: VisionTransformer) -> None:
+    with atomic_file(folder / "model.safetensors") as part:
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part)
+
+
+def save_history(folder: Path, history: pd.DataFrame) -> None:
+    with atomic_file(folder / "history.csv") as part:
+        history.to_csv(part, index=False)
+
+
+def save_replay(folder: Path, replay: dict[str, np.ndarray]) -> None:
+    with atomic_file(folder / "replay.npz") as part:
+        np.savez_compressed(part, **replay)
+
+
+def save_predictions(folder: Path, labels, probabilities, classes) -> None:
+    """Write predictions.parquet: index, label, one probability (float32) a class."""
+    table = pd.DataFrame(probabilities, columns=list(classes))
+    table.insert(0, "label", labels)
+    table.insert(0, "index", np.arange(len(table)))
+    with atomic_file(folder / "predictions.parquet") as part:
+        table.to_parquet(part, index=False)
+
+
+def save_text(path: Path, text: str) -> None:
+    with atomic_file(path) as part:
+        part.write_text(text, "utf-8")
+
+
+# --- The tutorial's own weights ---------------------------------------------------------------
+
+# (ours, the tutorial's); {i} is a block's number
+_TUTORIAL_KEYS = {
+    "patch_embedding.cls_token": "patchembedding.cls_token",
+    "patch_embedding.positions": "patchembedding.positions",
+    "patch_embedding.projection": "patchembedding.projection.1",
+    "norm": "mlp_head.0",
+    "head": "mlp_head.1",
+    "blocks.{i}.norm1": "transformer.{i}.work1.fn.0",
+    "blocks.{i}.norm2": "transformer.{i}.work2.fn.0",
+    "blocks.{i}.mlp.0": "transformer.{i}.work2.fn.1.mlp.0",
+    "blocks.{i}.mlp.3": "transformer.{i}.work2.fn.1.mlp.3",
+}
+
+
+def import_tutorial(path: str | Path, heads: int) -> VisionTransformer:
+    """Read a `state_dict` that the tutorial saved as `.pth`.
+
+    Every size is inferred from the tensors except the number of heads, which leaves no trace in
+    them. Images are taken to be square, of 3 channels where that fits, and normalised to
+    mean 0.5, std 0.5, as in the tutorial.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, not the tutorial's, or `heads` cannot be.
+    """
+    path = Path(path)
+    tutorial = _read_state_dict(path)
+    try:
+        config = _infer_config(tutorial, heads)
+        model = VisionTransformer(config)
+        model.load_state_dict(_translate(tutorial, config.layers))
+    except KeyError as error:
+        raise CheckpointError(
+            f"{path.name} is not the tutorial's model: it lacks {error}."
+        ) from error
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".:")
+        raise CheckpointError(
+            f"{path.name} does not fit the tutorial's model: {reason}."
+        ) from error
+    return model.eval().requires_grad_(False)
+
+
+def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There is no file at {path}.") from error
+    except Exception as error:  # torch raises a dozen kinds for files that are not its own
+        raise CheckpointError(
+            f"{path.name} is not a file of weights: it is cut off, or holds more than tensors."
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise CheckpointError(f"{path.name} does not hold a state_dict.")
+    return state
+
+
+def _infer_config(tutorial: dict[str, torch.Tensor], heads: int) -> ViTConfig:
+    tokens, width = tutorial["patchembedding.positions"].shape
+    inputs = tutorial["patchembedding.projection.1.weight"].shape[1]  # patch² · channels
+    channels = 3 if _root(inputs / 3) else 1
+    patch_size, side = _root(inputs / channels), _root(tokens - 1)
+    if not patch_size or not side:
+        raise ValueError(f"{tokens - 1} patches of {inputs} values are not square")
+    blocks = {int(m[1]) for key in tutorial if (m := re.match(r"transformer\.(\d+)\.", key))}
+    return ViTConfig(
+        image_size=patch_size * side,
+        patch_size=patch_size,
+        channels=channels,
+        classes=len(tutorial["mlp_head.1.weight"]),
+        width=width,
+        layers=len(blocks),
+        heads=heads,
+        mlp_width=len(tutorial["transformer.0.work2.fn.1.mlp.0.weight"]),
+        mean=(0.5,) * channels,
+        std=(0.5,) * channels,
+    )
+
+
+def _root(n: float) -> int:
+    """The whole square root of n, 0 where there is none."""
+    root = round(n**0.5)
+    return root if root * root == n else 0
+
+
+def _translate(tutorial: dict[str, torch.Tensor], layers: int) -> dict[str, torch.Tensor]:
+    """The tutorial's tensors under our names, its three attention layers joined into one."""
+    state = {}
+    for ours, theirs in _TUTORIAL_KEYS.items():
+        for i in range(layers if "{i}" in ours else 1):
+            target, source = ours.format(i=i), theirs.format(i=i)
+            if source in tutorial:  # a bare parameter
+                state[target] = tutorial[source]
+                continue
+            for part in ("weight", "bias"):
+                state[f"{target}.{part}"] = tutorial[f"{source}.{part}"]
+    for i in range(layers):
+        attention = f"transformer.{i}.work1.fn.1"
+        for part in ("weight", "bias"):
+            parts = [tutorial[f"{attention}.{name}.{part}"] for name in ("query", "key", "value")]
+            state[f"blocks.{i}.attention.qkv.{part}"] = torch.cat(parts)
+    return state

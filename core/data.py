@@ -1,0 +1,402 @@
+"""Images from anywhere as one type: sample scenes, CIFAR-10, Parquet files, folders of pictures."""
+
+import hashlib
+import io
+import json
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from core.errors import DataError, DownloadError
+from core.files import atomic_file, atomic_folder, cache_folder
+
+CIFAR10_CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+SAMPLES = Path(__file__).parent / "samples"
+# What Pillow raises for files that are not, or only half, a picture
+BROKEN_PICTURE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Pictures of one size with their labels.
+
+    Attributes:
+        name: what people call the set, for headings and cards.
+        images: (N, H, W, 3) uint8, read-only.
+        labels: (N,) int64 into `classes`, or None where nobody said.
+        classes: class names, in label order.
+        fingerprint: 16 hexadecimal digits that change with any pixel, label or class name.
+        masks: (N, H, W) bool, True on the object; None where unknown.
+        skipped: names of files that could not be read as pictures.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray | None
+    classes: tuple[str, ...]
+    fingerprint: str
+    masks: np.ndarray | None = None
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def labels_in(self, classes: tuple[str, ...]) -> np.ndarray:
+        """The labels (N,) int64 as positions in another list of classes; -1 where it lacks one."""
+        if self.labels is None:
+            return np.full(len(self), -1)
+        position = {name: i for i, name in enumerate(classes)}
+        return np.array([position.get(name, -1) for name in self.classes], np.int64)[self.labels]
+
+    def sample(self, count: int, seed: int = 0) -> "ImageSet":
+        """`count` images drawn without replacement, in their old order; all where there are fewer."""
+        if count >= len(self):
+            return self
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+        return image_set(
+            f"{self.name}, {count} of {len(self)}",
+            self.images[chosen],
+            None if self.labels is None else self.labels[chosen],
+            self.classes,
+            masks=None if self.masks is None else self.masks[chosen],
+            skipped=self.skipped,
+        )
+
+
+def image_set(name, images, labels, classes, masks=None, skipped=()) -> ImageSet:
+    """An ImageSet of arrays in memory, with its fingerprint; shapes and dtypes as in `ImageSet`."""
+    labels = None if labels is None else np.asarray(labels, np.int64)
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(repr((images.shape, tuple(classes))).encode())
+    for start in range(0, len(images), 1024):  # a memory-mapped set never comes into memory whole
+        digest.update(np.ascontiguousarray(images[start : start + 1024]))
+    if labels is not None:
+        digest.update(labels)
+    images = images.view()
+    images.flags.writeable = False
+    return ImageSet(name, images, labels, tuple(classes), digest.hexdigest(), masks, tuple(skipped))
+
+
+def open_images(source: str | Path, size: int | None = None) -> ImageSet:
+    """Open a set of images.
+
+    Args:
+        source: "samples"; "cifar10:train" or "cifar10:test" (see `download_cifar10`); a Parquet
+            file with the columns `img: struct<bytes, path>` and `label`; a folder with one folder
+            of pictures a class; or "PLACE:train" and "PLACE:test" where PLACE holds `train.parquet`
+            and `test.parquet`, torchvision's `cifar-10-batches-py`, or folders `train` and `test`.
+        size: crop the middle square and resize it to this many pixels a side. None keeps the size
+            that all pictures share, or fits them to the shortest side among them.
+
+    Raises:
+        DataError: the source is missing, or not of a kind named above.
+    """
+    where, split = _split_of(str(source))
+    if where == "samples":
+        return _resized(_open_samples(), size)
+    if where == "cifar10":
+        if not has_cifar10():
+            raise DataError("CIFAR-10 is not on this machine yet; download it first.")
+        return _resized(_open_archive(cifar10_folder(), split or "test"), size)
+    path = Path(where)
+    if not path.exists():
+        raise DataError(f"There is nothing at {path}.")
+    if path.is_file():
+        return _open_parquet(path, size)
+    if split is None:
+        return _open_folder(path, size)
+    if (path / f"{split}.parquet").is_file():
+        return _open_parquet(path / f"{split}.parquet", size)
+    if (path / "cifar-10-batches-py").is_dir():
+        return _resized(_open_archive(path, split), size)
+    if (path / split).is_dir():
+        return _open_folder(path / split, size)
+    raise DataError(f"{path} holds neither {split}.parquet, nor cifar-10-batches-py, nor {split}/.")
+
+
+def find_sources(place: str | Path) -> list[str]:
+    """The sources that `open_images` can open at one place on disk (a file or a folder).
+
+    Raises:
+        DataError: there is nothing to open.
+    """
+    place = Path(place)
+    if place.is_file():
+        return [str(place)]
+    if not place.is_dir():
+        raise DataError(f"There is nothing at {place}.")
+    if (place / "cifar-10-batches-py").is_dir():
+        return [f"{place}:test", f"{place}:train"]
+    parquet = sorted(place.glob("*.parquet"))
+    if parquet:
+        return [str(path) for path in parquet]
+    splits = [place / name for name in ("test", "val", "train") if (place / name).is_dir()]
+    if splits and all(_class_folders(split) for split in splits):
+        return [str(path) for path in splits]
+    if _class_folders(place) or _pictures(place):
+        return [str(place)]
+    raise DataError(f"{place} holds no Parquet file and no folders of pictures.")
+
+
+def source_name(source: str) -> str:
+    """What to call a source before it is open."""
+    where, split = _split_of(source)
+    if where == "samples":
+        return "Sample scenes"
+    if where == "cifar10":
+        return f"CIFAR-10 {split}"
+    path = Path(where)
+    if split is None:
+        return f"{path.parent.name}/{path.name}" if path.parent.name else path.name
+    return f"{path.name}, {split}"
+
+
+# --- CIFAR-10 as torchvision keeps it ---------------------------------------------------------
+
+
+def cifar10_folder() -> Path:
+    """Where a download of CIFAR-10 lies: `cifar10` in the cache folder."""
+    return cache_folder("cifar10")
+
+
+def has_cifar10() -> bool:
+    """Whether CIFAR-10 has been downloaded."""
+    return (cifar10_folder() / "cifar-10-batches-py").is_dir()
+
+
+def download_cifar10(progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    """Download torchvision's CIFAR-10 archive (170 MB), check it, and unpack it.
+
+    Args:
+        progress: called with the bytes so far and the bytes in all.
+
+    Raises:
+        DownloadError: no connection, or what arrived has another checksum.
+    """
+    from torchvision.datasets import CIFAR10  # here: importing torchvision takes a second
+    from torchvision.datasets.utils import check_integrity
+
+    archive = cifar10_folder() / CIFAR10.filename
+    if not check_integrity(archive, CIFAR10.tgz_md5):
+        try:
+            with atomic_file(archive) as part:
+                _download(CIFAR10.url, part, progress)
+                if not check_integrity(part, CIFAR10.tgz_md5):
+                    raise DownloadError("What arrived is not CIFAR-10; please try again.")
+        except OSError as error:
+            raise DownloadError(
+                "CIFAR-10 could not be downloaded: this machine reaches no server that has it. "
+                "The sample scenes work without it."
+            ) from error
+    CIFAR10(cifar10_folder(), download=True)  # finds the archive and unpacks it
+
+
+def _download(url, path, progress):
+    with urllib.request.urlopen(url, timeout=20) as response, open(path, "wb") as file:
+        total, done = int(response.headers.get("Content-Length", 0)), 0
+        while chunk := response.read(1 << 18):
+            file.write(chunk)
+            done += len(chunk)
+            progress(done, total)
+
+
+def _open_archive(root: Path, split: str) -> ImageSet:
+    """torchvision unpickles the batches, but only once their checksums are the official ones."""
+    from torchvision.datasets import CIFAR10
+
+    try:
+        archive = CIFAR10(root, train=split == "train")
+    except RuntimeError as error:
+        raise DataError(f"{root} holds a CIFAR-10 that is damaged or incomplete.") from error
+    return image_set(f"CIFAR-10 {split}", archive.data, archive.targets, CIFAR10_CLASSES)
+
+
+def _split_of(source: str) -> tuple[str, str | None]:
+    """ "PLACE:test" to (PLACE, "test"); anything else to (source, None)."""
+    where, _, split = source.rpartition(":")
+    return (where, split) if where and split in ("train", "test") else (source, None)
+
+
+# --- The other kinds of source ----------------------------------------------------------------
+
+
+def _open_samples() -> ImageSet:
+    tiles = {}
+    for name, mode in (("scenes", "RGB"), ("masks", "1")):
+        with Image.open(SAMPLES / f"{name}.png") as sheet:
+            pixels = np.asarray(sheet.convert(mode))
+        rows, columns = pixels.shape[0] // 32, pixels.shape[1] // 32
+        pixels = pixels.reshape(rows, 32, columns, 32, *pixels.shape[2:]).swapaxes(1, 2)
+        tiles[name] = pixels.reshape(rows * columns, 32, 32, *pixels.shape[4:])
+    labels = np.repeat(np.arange(rows), columns)
+    return image_set(
+        "Sample scenes", tiles["scenes"], labels, CIFAR10_CLASSES, masks=tiles["masks"]
+    )
+
+
+def _open_parquet(path: Path, size: int | None) -> ImageSet:
+    import pyarrow as pa  # here: only Parquet sources pay for it
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path.name} is not a Parquet file, or is cut off.") from error
+    with file:
+        schema = file.schema_arrow
+        if "img" not in schema.names or "label" not in schema.names:
+            raise DataError(
+                f"{path.name} has the columns {', '.join(schema.names)}; "
+                "Vitascope needs `img` (a struct with `bytes`) and `label`."
+            )
+        if not pa.types.is_struct(schema.field("img").type) or not pa.types.is_integer(
+            schema.field("label").type
+        ):
+            raise DataError(f"{path.name}: `img` must be a struct with `bytes`, `label` a number.")
+        try:
+            table = file.read(columns=["img", "label"])
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path.name} is damaged and cannot be read.") from error
+    pictures = pc.struct_field(table["img"], "bytes").to_pylist()
+    labels = table["label"].to_numpy()
+    classes = _parquet_classes(schema, labels)
+    copy = ", JPEG copy" if pictures and (pictures[0] or b"")[:2] == b"\xff\xd8" else ""
+    cifar10 = classes == CIFAR10_CLASSES
+    name = f"CIFAR-10 {path.stem}{copy}" if cifar10 else source_name(str(path))
+    names = [f"{path.name} row {i}" for i in range(len(pictures))]
+    files = [io.BytesIO(picture or b"") for picture in pictures]
+    return _decoded(name, files, names, labels, classes, size, key=_file_key(path))
+
+
+def _parquet_classes(schema, labels) -> tuple[str, ...]:
+    """Class names as Hugging Face writes them into the file; else CIFAR-10's, else numbers."""
+    about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    names = about.get("info", {}).get("features", {}).get("label", {}).get("names")
+    if names:
+        return tuple(names)
+    count = int(labels.max(initial=0)) + 1
+    return CIFAR10_CLASSES if count <= 10 else tuple(f"class {i}" for i in range(count))
+
+
+def _open_folder(path: Path, size: int | None) -> ImageSet:
+    folders = _class_folders(path)
+    if folders:
+        files = [(i, file) for i, folder in enumerate(folders) for file in _pictures(folder)]
+        labels, paths = np.array([i for i, _ in files]), [file for _, file in files]
+    else:
+        labels, paths = None, _pictures(path)
+    if not paths:
+        raise DataError(f"{path} has no pictures; Vitascope expects {path.name}/CLASS/PICTURE.png.")
+    names = [str(file.relative_to(path)) for file in paths]
+    stats = [file.stat() for file in paths]
+    key = _key(path.resolve(), names, [(stat.st_size, stat.st_mtime_ns) for stat in stats])
+    classes = [folder.name for folder in folders]
+    return _decoded(path.name, paths, names, labels, classes, size, key)
+
+
+def _class_folders(path: Path) -> list[Path]:
+    folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return [folder for folder in folders if _pictures(folder)]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+
+
+# --- Decoding, once ---------------------------------------------------------------------------
+
+
+def _decoded(name, files, names, labels, classes, size, key) -> ImageSet:
+    """Decode pictures into one array on disk, or map the array that an earlier call left there.
+
+    Args:
+        files: what Pillow opens, N of them; `names` say what to call each in a message.
+        labels: (N,) or None.
+        key: changes with the files' content.
+    """
+    folder = cache_folder("images") / f"{key}-{size or 'own'}"
+    if not folder.exists():
+        with atomic_folder(folder) as part:
+            np.save(part / "readable.npy", _decode(files, size, part / "images.npy"))
+    readable = np.load(folder / "readable.npy")  # (N,) bool
+    images = np.load(folder / "images.npy", mmap_mode="r")[: readable.sum()]
+    labels = None if labels is None else labels[readable]
+    skipped = [name for name, good in zip(names, readable) if not good]
+    return image_set(name, images, labels, classes, skipped=skipped)
+
+
+def _decode(files, size, path) -> np.ndarray:
+    """Write the n readable pictures to the first n places of `path`, an (N, H, W, 3) uint8 array.
+
+    Returns:
+        (N,) bool, which of the files were readable.
+    """
+    sizes = {size_of for size_of in map(_picture_size, files) if size_of}
+    if not sizes:
+        raise DataError("None of the pictures could be read.")
+    if size is not None:
+        width, height = size, size
+    elif len(sizes) == 1:
+        width, height = sizes.pop()
+    else:
+        width = height = min(map(min, sizes))
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, (len(files), height, width, 3))
+    readable = np.zeros(len(files), bool)
+    for i, file in enumerate(files):
+        try:
+            with Image.open(file) as picture:
+                images[readable.sum()] = _fit(picture, width, height)
+            readable[i] = True
+        except BROKEN_PICTURE:
+            pass  # counted by `readable`, named by the caller
+    images.flush()
+    return readable
+
+
+def _picture_size(file) -> tuple[int, int] | None:
+    try:
+        with Image.open(file) as picture:  # reads the header only
+            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return picture.size[::-1] if turned else picture.size
+    except BROKEN_PICTURE:
+        return None
+
+
+def _fit(picture: Image.Image, width: int, height: int) -> np.ndarray:
+    """The middle of a picture at another size, (height, width, 3) uint8."""
+    upright = ImageOps.exif_transpose(picture).convert("RGB")
+    if upright.size != (width, height):
+        upright = ImageOps.fit(upright, (width, height), Image.Resampling.BICUBIC)
+    return np.asarray(upright)
+
+
+def _resized(images: ImageSet, size: int | None) -> ImageSet:
+    """The same set at another size, masks by nearest neighbour."""
+    if size is None or images.images.shape[1:3] == (size, size):
+        return images
+    pixels = np.stack([_fit(Image.fromarray(image), size, size) for image in images.images])
+    masks = images.masks
+    if masks is not None:
+        masks = np.stack([_fit_mask(mask, size) for mask in masks])
+    return image_set(images.name, pixels, images.labels, images.classes, masks=masks)
+
+
+def _fit_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    return np.asarray(ImageOps.fit(Image.fromarray(mask), (size, size), Image.Resampling.NEAREST))
+
+
+def _key(*parts) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+
+
+def _file_key(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -1,0 +1,111 @@
+"""How good a model is: predictions, confusion matrix, per-class figures, calibration."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+
+from core.model import VisionTransformer
+
+Progress = Callable[[int, int], None]  # images done, images in all
+
+
+@torch.inference_mode()
+def predict(
+    model: VisionTransformer,
+    images: np.ndarray | torch.Tensor,
+    *,
+    batch_size: int = 256,
+    progress: Progress = lambda done, total: None,
+) -> np.ndarray:
+    """Class probabilities (N, classes) float32 of a whole set, in float32.
+
+    Args:
+        images: whatever `model.prepare` takes, N of them.
+    """
+    probabilities = np.empty((len(images), model.config.classes), np.float32)
+    for start in range(0, len(images), batch_size):
+        batch = model.prepare(images[start : start + batch_size])
+        probabilities[start : start + len(batch)] = model(batch).softmax(dim=-1).cpu()
+        progress(start + len(batch), len(images))
+    return probabilities
+
+
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Share of images whose most probable class is their label, in [0, 1]; NaN for no image."""
+    return float((probabilities.argmax(axis=1) == labels).mean()) if len(labels) else float("nan")
+
+
+def cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean of -ln p(label), in nats; NaN for no image."""
+    if not len(labels):
+        return float("nan")
+    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.maximum(chosen, np.finfo(np.float32).tiny)).mean())
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts (classes, classes) int64: rows are labels, columns predictions."""
+    pairs = labels * classes + predicted
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def per_class(matrix: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Precision, recall and F1 in [0, 1] and the number of images, a row a class.
+
+    A class that was never predicted has no precision (NaN); one without images has no recall.
+    """
+    hits = matrix.diagonal().astype(float)
+    with np.errstate(invalid="ignore"):
+        precision, recall = hits / matrix.sum(axis=0), hits / matrix.sum(axis=1)
+        f1 = 2 * hits / (matrix.sum(axis=0) + matrix.sum(axis=1))
+    return pd.DataFrame(
+        {
+            "class": classes,
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            "images": matrix.sum(axis=1),
+        }
+    )
+
+
+def top_confusions(matrix: np.ndarray, classes: tuple[str, ...], count: int = 10) -> pd.DataFrame:
+    """The commonest mistakes: label, prediction, images, and their share of the label's images."""
+    mistakes = matrix * ~np.eye(len(matrix), dtype=bool)
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
+    rows, columns = np.unravel_index(order, matrix.shape)
+    table = pd.DataFrame(
+        {
+            "label": np.array(classes)[rows],
+            "prediction": np.array(classes)[columns],
+            "images": mistakes[rows, columns],
+            "share": mistakes[rows, columns] / np.maximum(matrix.sum(axis=1)[rows], 1),
+        }
+    )
+    return table[table["images"] > 0]
+
+
+def calibration(
+    labels: np.ndarray, probabilities: np.ndarray, bins: int = 10
+) -> tuple[pd.DataFrame, float]:
+    """Confidence against accuracy (Guo et al., "On Calibration of Modern Neural Networks", 2017).
+
+    Returns:
+        a row an equal-width bin that holds images: mean confidence, accuracy, images;
+        and the expected calibration error in [0, 1].
+    """
+    confidence = probabilities.max(axis=1).astype(float)
+    correct = probabilities.argmax(axis=1) == labels
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    table = (
+        pd.DataFrame({"bin": bin_of, "confidence": confidence, "accuracy": correct})
+        .groupby("bin")
+        .agg(
+            confidence=("confidence", "mean"), accuracy=("accuracy", "mean"), images=("bin", "size")
+        )
+        .reset_index(drop=True)
+    )
+    gap = (table["confidence"] - table["accuracy"]).abs()
+    return table, float((gap * table["images"]).sum() / max(len(labels), 1))

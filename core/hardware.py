@@ -1,0 +1,46 @@
+"""What this machine computes on, and how it does so fastest."""
+
+import os
+import platform
+
+import torch
+
+
+def best_device() -> str:
+    """ "cuda", "mps" or "cpu": the fastest that is there."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def best_precision(device: torch.device) -> str:
+    """ "bfloat16" where the processor multiplies it natively, else "float32".
+
+    A CPU without AVX-512 BF16 or AMX emulates it, more slowly than it computes in float32.
+    """
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    else:
+        native = False
+    return "bfloat16" if native else "float32"
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether `torch.compile` works here: it needs a C++ compiler and Python's headers."""
+    if device.type == "mps":
+        return False
+    try:
+        torch.compile(lambda x: x.sin() + 1)(torch.ones(2, device=device))
+    except Exception:  # whatever is missing, the answer is no
+        return False
+    return True
+
+
+def describe_hardware(device: torch.device) -> str:
+    """A few words for a model card."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    features = " with AMX" if torch.cpu._is_amx_tile_supported() else ""
+    return f"{os.cpu_count()} {platform.machine()} CPU cores{features}"

@@ -1,0 +1,261 @@
+"""The Vision Transformer of the tutorial, whole in one file.
+
+Dosovitskiy et al., "An Image is Worth 16x16 Words" (ICLR 2021), at CIFAR-10's size. Attention comes
+back as a value of `forward`, never through hooks, so one model serves many threads at once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import nn
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """Everything that decides what the network computes; the defaults are the tutorial's."""
+
+    image_size: int = 32  # pixels a side
+    patch_size: int = 8  # pixels a side; (32 / 8)^2 = 16 patches, one token each
+    channels: int = 3
+    classes: int = 10
+    width: int = 128  # D, the length of a token
+    layers: int = 12
+    heads: int = 4
+    mlp_width: int = 512  # 4 x width, as in the paper
+    patch_embedding: str = (
+        "linear"  # "linear" flattens (row, column, channel); "conv" is a convolution
+    )
+    positions: str = "learned"  # or "sincos": fixed two-dimensional sine waves
+    output_projection: bool = False  # the tutorial has none after its heads; most other ViTs do
+    dropout: float = 0.0
+    stochastic_depth: float = (
+        0.0  # drop rate of the last block, rising linearly from 0 at the first
+    )
+    mean: tuple[float, ...] = (
+        0.5,
+        0.5,
+        0.5,
+    )  # weights only mean something with their normalisation
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self):
+        # JSON has no tuples; a config read from a file must equal the one written to it
+        object.__setattr__(self, "mean", tuple(self.mean))
+        object.__setattr__(self, "std", tuple(self.std))
+        for name in (
+            "image_size",
+            "patch_size",
+            "channels",
+            "classes",
+            "width",
+            "layers",
+            "heads",
+            "mlp_width",
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if self.image_size % self.patch_size:
+            raise ValueError(
+                f"patch_size {self.patch_size} does not divide image_size {self.image_size}"
+            )
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads} does not divide width {self.width}")
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(
+                f"mean and std need one value for each of the {self.channels} channels"
+            )
+        if self.patch_embedding not in ("linear", "conv"):
+            raise ValueError(
+                f"patch_embedding must be 'linear' or 'conv', not {self.patch_embedding!r}"
+            )
+        if self.positions not in ("learned", "sincos"):
+            raise ValueError(f"positions must be 'learned' or 'sincos', not {self.positions!r}")
+        if self.positions == "sincos" and self.width % 4:
+            raise ValueError(f"positions 'sincos' needs a width divisible by 4, not {self.width}")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(gh, gw): rows and columns of patches."""
+        side = self.image_size // self.patch_size
+        return side, side
+
+    @property
+    def prefix(self) -> int:
+        """Tokens before the patches: CLS alone."""
+        return 1
+
+    @property
+    def tokens(self) -> int:
+        """T: prefix tokens and patches."""
+        gh, gw = self.grid
+        return self.prefix + gh * gw
+
+
+class PatchEmbedding(nn.Module):
+    """Image (B, C, S, S) to tokens (B, T, D): patches projected, CLS in front, positions added."""
+
+    def __init__(self, config: ViTConfig):
+        super().__init__()
+        self.patch_size = config.patch_size
+        if config.patch_embedding == "linear":
+            self.projection = nn.Linear(config.patch_size**2 * config.channels, config.width)
+        else:
+            self.projection = nn.Conv2d(
+                config.channels, config.width, config.patch_size, stride=config.patch_size
+            )
+        self.cls_token = nn.Parameter(torch.randn(1, 1, config.width))
+        if config.positions == "learned":
+            self.positions = nn.Parameter(torch.randn(config.tokens, config.width))
+        else:
+            self.register_buffer("positions", sincos_positions(config), persistent=False)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, images):
+        if isinstance(self.projection, nn.Linear):
+            p = self.patch_size
+            patches = rearrange(images, "b c (gh ph) (gw pw) -> b (gh gw) (ph pw c)", ph=p, pw=p)
+            x = self.projection(patches)  # (B, gh*gw, D)
+        else:
+            x = self.projection(images).flatten(2).transpose(1, 2)  # (B, gh*gw, D)
+        cls = self.cls_token.expand(len(x), -1, -1).to(x.dtype)
+        x = torch.cat([cls, x], dim=1)  # (B, T, D)
+        return self.dropout(x + self.positions)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention that also returns its weights."""
+
+    def __init__(self, config: ViTConfig):
+        super().__init__()
+        self.heads = config.heads
+        self.scale = (config.width // config.heads) ** -0.5
+        self.qkv = nn.Linear(config.width, 3 * config.width)  # one product instead of three
+        self.projection = (
+            nn.Linear(config.width, config.width) if config.output_projection else nn.Identity()
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x):
+        q, k, v = rearrange(self.qkv(x), "b t (three h d) -> three b h t d", three=3, h=self.heads)
+        # written out: on CPU the fused kernel is slower to train in bf16, and it hides the weights
+        attention = ((q * self.scale) @ k.transpose(-2, -1)).softmax(dim=-1)  # (B, H, T, T)
+        x = rearrange(attention @ v, "b h t d -> b t (h d)")  # (B, T, D)
+        return self.dropout(self.projection(x)), attention
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block: x + Attention(LN(x)), then x + MLP(LN(x))."""
+
+    def __init__(self, config: ViTConfig, drop_rate: float):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.width)
+        self.attention = Attention(config)
+        self.norm2 = nn.LayerNorm(config.width)
+        self.mlp = nn.Sequential(
+            nn.Linear(config.width, config.mlp_width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.mlp_width, config.width),
+            nn.Dropout(config.dropout),
+        )
+        self.drop_rate = drop_rate
+
+    def forward(self, x):
+        update, attention = self.attention(self.norm1(x))
+        x = x + self.drop_path(update)
+        x = x + self.drop_path(self.mlp(self.norm2(x)))
+        return x, attention
+
+    def drop_path(self, update):
+        """Stochastic depth (Huang et al. 2016): skip this branch for a random part of the images."""
+        if not self.training or self.drop_rate == 0:
+            return update
+        keep = 1 - self.drop_rate
+        mask = torch.rand(len(update), 1, 1, device=update.device) < keep  # (B, 1, 1)
+        return update * mask / keep
+
+
+class VisionTransformer(nn.Module):
+    """`model(images)` gives logits; `model(images, return_attention=True)` also every weight."""
+
+    def __init__(self, config: ViTConfig | None = None):
+        super().__init__()
+        self.config = config = config or ViTConfig()
+        self.patch_embedding = PatchEmbedding(config)
+        drop_rates = np.linspace(0, config.stochastic_depth, config.layers).tolist()
+        self.blocks = nn.ModuleList(Block(config, rate) for rate in drop_rates)
+        self.norm = nn.LayerNorm(config.width)
+        self.head = nn.Linear(config.width, config.classes)
+        self.apply(_init_linear)
+
+    def forward(self, images: torch.Tensor, return_attention: bool = False):
+        """Classify images.
+
+        Args:
+            images: (B, C, S, S) float, normalised (see `prepare`).
+            return_attention: also return the post-softmax weights of every layer and head.
+
+        Returns:
+            logits (B, classes), or (logits, attention (B, L, H, T, T)); rows of attention are
+            queries and sum to 1, columns are keys, token 0 is CLS.
+        """
+        x = self.patch_embedding(images)  # (B, T, D)
+        layers = []
+        for block in self.blocks:
+            x, attention = block(x)
+            if return_attention:
+                layers.append(attention)
+        logits = self.head(self.norm(x[:, 0]))  # (B, classes)
+        return (logits, torch.stack(layers, dim=1)) if return_attention else logits
+
+    def prepare(self, images) -> torch.Tensor:
+        """Pictures to network input on the model's device.
+
+        Args:
+            images: (B, S, S, C) uint8, NumPy or torch; or a float tensor (B, C, S, S) that is
+                normalised already, which passes through.
+
+        Returns:
+            (B, C, S, S) float32, `(picture / 255 - mean) / std`.
+
+        Raises:
+            ValueError: the images have another size or number of channels than the model takes.
+        """
+        # NumPy pictures are often read-only maps of a file: torch.tensor copies them
+        copy = torch.tensor if isinstance(images, np.ndarray) else torch.as_tensor
+        images = copy(images, device=self.device)
+        if images.dtype == torch.uint8:
+            images = images.movedim(-1, 1)  # (B, C, S, S)
+            mean = torch.tensor(self.config.mean, device=self.device).view(-1, 1, 1)
+            std = torch.tensor(self.config.std, device=self.device).view(-1, 1, 1)
+            images = (images.float() / 255 - mean) / std
+        expected = (self.config.channels, self.config.image_size, self.config.image_size)
+        if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+            raise ValueError(
+                f"the model takes {expected[1]}×{expected[2]} images of {expected[0]} channels, "
+                f"these are of shape {tuple(images.shape)}"
+            )
+        return images
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.weight.device
+
+
+def sincos_positions(config: ViTConfig) -> torch.Tensor:
+    """Fixed 2-D sine-cosine positions (T, D), zero for CLS (Beyer et al., "Better plain ViT", 2022)."""
+    gh, gw = config.grid
+    frequencies = 10000 ** -torch.linspace(0, 1, config.width // 4)  # (D/4,)
+    y, x = torch.meshgrid(torch.arange(gh), torch.arange(gw), indexing="ij")
+    y, x = y.reshape(-1, 1) * frequencies, x.reshape(-1, 1) * frequencies  # (gh*gw, D/4)
+    patches = torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], dim=1)  # (gh*gw, D)
+    return torch.cat([torch.zeros(config.prefix, config.width), patches])
+
+
+def _init_linear(module):
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
