@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from core.errors import CheckpointError
 from core.files import atomic_file
-from core.model import ViTConfig, VisionTransformer
+from core.model import VisionTransformer, ViTConfig
 
 FORMAT = 1  # raised when an older Vitascope could no longer read what a newer one writes
 
@@ -33,6 +33,7 @@ class Run:
         predictions: test set: index, label, one probability a class; None before the first epoch.
         replay: arrays of `replay.npz` by name; None where there is none.
         card: the text of README.md; "" where there is none.
+        fingerprint: 16 hexadecimal digits that change with any weight or setting of the model.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Run:
     predictions: pd.DataFrame | None
     replay: dict[str, np.ndarray] | None
     card: str
+    fingerprint: str
 
     @property
     def kept_epoch(self) -> int:
@@ -109,6 +111,7 @@ def load_run(folder: str | Path) -> Run:
         predictions=_load_predictions(folder),
         replay=load_replay(folder),
         card=_load_text(folder / "README.md"),
+        fingerprint=model.fingerprint(),
     )
 
 
@@ -162,7 +165,7 @@ def _checked_config(folder: Path) -> tuple[dict, ViTConfig]:
         }
     try:
         with safe_open(folder / "model.safetensors", "pt") as weights:
-            found = {key: weights.get_slice(key).get_shape() for key in weights.keys()}
+            found = {key: weights.get_slice(key).get_shape() for key in list(weights.keys())}
     except FileNotFoundError as error:
         raise CheckpointError(f"{name}: model.safetensors is missing.") from error
     except (SafetensorError, OSError) as error:
@@ -170,8 +173,8 @@ def _checked_config(folder: Path) -> tuple[dict, ViTConfig]:
     for key in expected.keys() | found.keys():
         if expected.get(key) != found.get(key):
             raise CheckpointError(
-                f"{name}: the weights do not fit config.json; `{key}` is {found.get(key, 'missing')} "
-                f"and should be {expected.get(key, 'absent')}."
+                f"{name}: the weights do not fit config.json; `{key}` is "
+                f"{found.get(key, 'missing')} and should be {expected.get(key, 'absent')}."
             )
     return config, model_config
 

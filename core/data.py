@@ -56,7 +56,7 @@ class ImageSet:
         return np.array([position.get(name, -1) for name in self.classes], np.int64)[self.labels]
 
     def sample(self, count: int, seed: int = 0) -> "ImageSet":
-        """`count` images drawn without replacement, in their old order; all where there are fewer."""
+        """`count` images drawn without replacement, in their old order; all if there are fewer."""
         if count >= len(self):
             return self
         chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])

@@ -4,7 +4,9 @@ Dosovitskiy et al., "An Image is Worth 16x16 Words" (ICLR 2021), at CIFAR-10's s
 back as a value of `forward`, never through hooks, so one model serves many threads at once.
 """
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -170,7 +172,7 @@ class Block(nn.Module):
         return x, attention
 
     def drop_path(self, update):
-        """Stochastic depth (Huang et al. 2016): skip this branch for a random part of the images."""
+        """Stochastic depth (Huang et al. 2016): skip this branch for random images of the batch."""
         if not self.training or self.drop_rate == 0:
             return update
         keep = 1 - self.drop_rate
@@ -240,13 +242,21 @@ class VisionTransformer(nn.Module):
             )
         return images
 
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with any weight or setting."""
+        digest = hashlib.blake2b(json.dumps(asdict(self.config)).encode(), digest_size=8)
+        for name, weights in self.state_dict().items():
+            digest.update(name.encode())
+            digest.update(weights.cpu().contiguous().numpy())
+        return digest.hexdigest()
+
     @property
     def device(self) -> torch.device:
         return self.head.weight.device
 
 
 def sincos_positions(config: ViTConfig) -> torch.Tensor:
-    """Fixed 2-D sine-cosine positions (T, D), zero for CLS (Beyer et al., "Better plain ViT", 2022)."""
+    """Fixed 2-D sine-cosine positions (T, D), zero for CLS (Beyer et al., arXiv 2205.01580)."""
     gh, gw = config.grid
     frequencies = 10000 ** -torch.linspace(0, 1, config.width // 4)  # (D/4,)
     y, x = torch.meshgrid(torch.arange(gh), torch.arange(gw), indexing="ij")

@@ -1,6 +1,9 @@
 """Named ways to train a model. Each says what it costs and what it reaches."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
 
 from core.model import ViTConfig
 
@@ -26,3 +29,8 @@ class Recipe:
 TUTORIAL = Recipe(name="tutorial", epochs=100, batch_size=256, lr=0.001, momentum=0.9, keep_from=12)
 
 RECIPES = {recipe.name: recipe for recipe in (TUTORIAL,)}
+
+
+def published_history() -> pd.DataFrame:
+    """The losses that the tutorial printed for its 100 epochs: epoch, train_loss, val_loss."""
+    return pd.read_csv(Path(__file__).parent / "tutorial_history.csv")

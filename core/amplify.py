@@ -1,0 +1,103 @@
+"""The tutorial's picture in six named steps: what the CLS token attends to, brightened."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from core.errors import InputError
+
+RESIZE = {"bilinear": "bilinear", "nearest": "nearest-exact", "bicubic": "bicubic"}  # torch's names
+
+
+@dataclass(frozen=True, eq=False)
+class AmplificationSteps:
+    """Every step's array, float32, in the order in which they are made.
+
+    Attributes:
+        average: (1, gh*gw) the heads' CLS rows, averaged; a probability a patch.
+        grid: (gh, gw) the same numbers where their patches are.
+        resized: (H, W) interpolated to the image.
+        normalised: (H, W) minimum to 0, maximum to 1.
+        multiplied: (H, W, 3) times the image.
+        amplified: (H, W, 3) times the gain, clipped to [0, 1].
+    """
+
+    average: np.ndarray
+    grid: np.ndarray
+    resized: np.ndarray
+    normalised: np.ndarray
+    multiplied: np.ndarray
+    amplified: np.ndarray
+
+
+def amplify(
+    attention_or_map,
+    image: np.ndarray,
+    *,
+    gain: float = 2.0,
+    resize: str = "bilinear",
+    prefix: int = 1,
+) -> AmplificationSteps:
+    """Amplify the part of an image that attention falls on.
+
+    Args:
+        attention_or_map: one layer's attention (heads, T, T), any number of heads, over a square
+            grid of patches; or any map (gh, gw), which begins at step 2. NumPy or torch.
+        image: (H, W, 3), floats in [0, 1] or uint8.
+        gain: factor of the last step.
+        resize: "bilinear" (half-pixel centres, as OpenCV does), "nearest" or "bicubic".
+        prefix: tokens before the patches.
+
+    Raises:
+        InputError: the shapes do not fit, a value is not finite, or `resize` is unknown.
+    """
+    if isinstance(attention_or_map, torch.Tensor):
+        attention_or_map = attention_or_map.detach().cpu()
+    values = np.asarray(attention_or_map, np.float32)
+    image = _as_floats(image)
+    if resize not in RESIZE:
+        raise InputError(f"There is no resize method {resize!r}; choose from {', '.join(RESIZE)}.")
+    if not np.isfinite(values).all():
+        raise InputError("The map holds values that are not finite numbers.")
+    if values.ndim == 3:
+        average = values[:, 0, prefix:].mean(axis=0, keepdims=True)  # (1, gh*gw)
+        side = round(average.size**0.5)
+        if values.shape[1] != values.shape[2] or side * side != average.size or not average.size:
+            raise InputError(f"Attention of shape {values.shape} is not over a square of patches.")
+        grid = average.reshape(side, side)
+    elif values.ndim == 2 and values.size:
+        grid, average = values, values.reshape(1, -1)
+    else:
+        raise InputError(f"Amplification needs (heads, T, T) or (gh, gw), not {values.shape}.")
+    resized = resize_map(grid, image.shape[:2], resize)
+    normalised = min_max(resized)
+    multiplied = image * normalised[..., None]
+    amplified = np.clip(multiplied * np.float32(gain), 0, 1)
+    return AmplificationSteps(average, grid, resized, normalised, multiplied, amplified)
+
+
+def resize_map(grid: np.ndarray, size: tuple[int, int], method: str = "bilinear") -> np.ndarray:
+    """A map (gh, gw) at another size (H, W), float32; methods as in `amplify`."""
+    smooth = {} if method == "nearest" else {"align_corners": False}
+    grid = torch.tensor(grid, dtype=torch.float32)[None, None]  # (1, 1, gh, gw)
+    return F.interpolate(grid, size=tuple(size), mode=RESIZE[method], **smooth)[0, 0].numpy()
+
+
+def min_max(values: np.ndarray) -> np.ndarray:
+    """Values moved and scaled to [0, 1]; all zeros where they do not differ."""
+    low, high = values.min(), values.max()
+    # below this, differences are float32's rounding: stretching them would invent a map
+    if high - low <= 1e-6 * max(abs(low), abs(high)):
+        return np.zeros_like(values)
+    return (values - low) / (high - low)
+
+
+def _as_floats(image: np.ndarray) -> np.ndarray:
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise InputError(f"An image has the shape (height, width, 3), not {image.shape}.")
+    if image.dtype == np.uint8:
+        return image.astype(np.float32) / 255
+    return image.astype(np.float32)

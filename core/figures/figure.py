@@ -1,0 +1,138 @@
+"""What a figure shows, apart from how it is drawn: titles, units, numbers.
+
+`screen` draws a figure with plotly, `paper` with matplotlib, and both show the same numbers, which
+`numbers` hands out.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One picture, or one map, or one small table of numbers, with what stands above it.
+
+    Attributes:
+        name: a short word for the file with the numbers, unique in its figure.
+        caption: one line above the panel.
+        values: an image (H, W, 3), floats in [0, 1] or uint8; or a map (h, w).
+        scale: (low, high) of a map's colours; None takes the map's own range.
+        numbers: write each value of a map into its cell.
+        unit: what a map's values are, for its colour bar and hover.
+        note: small lines below the panel.
+        right: whether the note tells of a right (True) or wrong (False) prediction; None of none.
+    """
+
+    name: str
+    caption: str
+    values: np.ndarray
+    scale: tuple[float, float] | None = None
+    numbers: bool = False
+    unit: str = "attention"
+    note: str = ""
+    right: bool | None = None
+
+    @property
+    def is_image(self) -> bool:
+        return self.values.ndim == 3
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """(low, high) of the colours."""
+        return self.scale or (float(self.values.min()), float(self.values.max()))
+
+
+@dataclass(frozen=True, eq=False)
+class Panels:
+    """Pictures and maps in rows of `columns`; one colour bar where all maps share a scale."""
+
+    title: str
+    panels: list[Panel]
+    columns: int
+
+    @property
+    def shared_scale(self) -> tuple[float, float] | None:
+        """The colour limits of all maps if they have the same, else None."""
+        limits = {panel.limits for panel in self.panels if not panel.is_image}
+        return limits.pop() if len(limits) == 1 else None
+
+    def numbers(self) -> dict[str, np.ndarray]:
+        return {panel.name: panel.values for panel in self.panels}
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A table of numbers as coloured cells, e.g. a confusion matrix.
+
+    Attributes:
+        values: (rows, columns) int64 counts, or floats, which are shares in [0, 1] shown in %.
+    """
+
+    title: str
+    values: np.ndarray
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    row_label: str
+    column_label: str
+    unit: str
+
+    def numbers(self) -> dict[str, np.ndarray]:
+        return {
+            "values": self.values,
+            "rows": np.array(self.rows),
+            "columns": np.array(self.columns),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One line: x (n,) and y (n,); `style` "solid", "faint" (raw values under a smoothed line,
+    without a place in the legend), "dashed" (somebody else's numbers) or "points"."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    style: str = "solid"
+    color: int = 0  # which of the palette's colours
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Curves over one x axis, with marked places.
+
+    Attributes:
+        marks: (x, words) of vertical lines.
+        percent: y values are shares, shown in %.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    series: list[Series]
+    marks: list[tuple[float, str]] = field(default_factory=list)
+    percent: bool = False
+
+    def numbers(self) -> dict[str, np.ndarray]:
+        arrays = {}
+        for line in self.series:
+            arrays[f"{line.name}: {self.x_label}"] = np.asarray(line.x)
+            arrays[f"{line.name}: {self.y_label}"] = np.asarray(line.y)
+        return arrays
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """Horizontal bars of shares in [0, 1], shown in %; `highlight` marks some by position."""
+
+    title: str
+    names: tuple[str, ...]
+    values: np.ndarray
+    unit: str
+    highlight: tuple[int, ...] = ()
+
+    def numbers(self) -> dict[str, np.ndarray]:
+        return {"names": np.array(self.names), "values": np.asarray(self.values)}
+
+
+Figure = Panels | Matrix | Lines | Bars

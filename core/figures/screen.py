@@ -1,0 +1,145 @@
+"""Figures for the browser and the notebook, with plotly; `paper` draws the same ones for print."""
+
+from functools import singledispatch
+
+import matplotlib
+import numpy as np
+import plotly.graph_objects as go
+
+from core.figures.figure import Bars, Figure, Lines, Matrix
+from core.figures.palette import MAP_COLORS, MATRIX_COLORS, PALETTE
+
+_STYLES = {
+    "solid": {"mode": "lines", "line": {"width": 2}},
+    "faint": {"mode": "lines", "line": {"width": 1}, "opacity": 0.3, "showlegend": False},
+    "dashed": {"mode": "lines", "line": {"width": 1.5, "dash": "dash"}},
+    "points": {"mode": "markers", "marker": {"size": 7}},
+}
+
+
+@singledispatch
+def draw(figure: Figure) -> go.Figure:
+    """A plotly figure with hover, without a title (the page or the notebook says it).
+
+    Clickable cells and points carry their position in `customdata`.
+
+    Raises:
+        TypeError: the dashboard draws `Panels` itself; in a notebook, `paper` does.
+    """
+    raise TypeError(f"There is no plotly drawing of {type(figure).__name__}.")
+
+
+@draw.register
+def _(figure: Matrix) -> go.Figure:
+    shares = figure.values.dtype.kind == "f"
+    text = np.vectorize(lambda v: f"{v:.0%}" if shares else f"{v:,}")(figure.values)
+    heat = go.Heatmap(
+        z=figure.values,
+        x=figure.columns,
+        y=figure.rows,
+        text=text,
+        texttemplate="%{text}",
+        colorscale=MATRIX_COLORS,
+        hoverinfo="skip",
+        xgap=1,
+        ygap=1,
+        colorbar={"title": {"text": figure.unit, "side": "right"}, "tickformat": ".0%" * shares},
+    )
+    # a heatmap sends no clicks: squares that cannot be seen lie over its cells and do
+    rows, columns = np.indices(figure.values.shape).reshape(2, -1)
+    cells = go.Scatter(
+        x=np.array(figure.columns)[columns],
+        y=np.array(figure.rows)[rows],
+        mode="markers",
+        marker={"symbol": "square", "size": 34, "color": "rgba(0,0,0,0)"},
+        customdata=np.stack([rows, columns], axis=1),
+        text=text.ravel(),
+        hovertemplate=f"{figure.row_label} %{{y}}<br>{figure.column_label} %{{x}}<br>"
+        f"%{{text}} {figure.unit}<extra></extra>",
+        showlegend=False,
+    )
+    drawing = go.Figure([heat, cells])
+    drawing.update_xaxes(title=figure.column_label, side="bottom", tickangle=-45, showgrid=False)
+    drawing.update_yaxes(title=figure.row_label, autorange="reversed", showgrid=False)
+    return _laid_out(drawing, height=520)
+
+
+@draw.register
+def _(figure: Lines) -> go.Figure:
+    drawing = go.Figure()
+    value = "%{y:.1%}" if figure.percent else "%{y:.4f}"
+    for line in figure.series:
+        color = PALETTE[line.color % len(PALETTE)]
+        trace = go.Scatter(
+            x=line.x,
+            y=line.y,
+            name=line.name,
+            hovertemplate=f"{line.name}, {figure.x_label} %{{x}}: {value}<extra></extra>",
+            **_STYLES[line.style],
+        )
+        drawing.add_trace(trace.update(line_color=color, marker_color=color))
+    for x, words in figure.marks:
+        drawing.add_vline(
+            x=x,
+            line={"width": 1, "dash": "dot", "color": "#8a8fa3"},
+            annotation={"text": words, "font": {"size": 11}},
+            annotation_position="top left" if x > _middle(figure) else "top right",
+        )
+    drawing.update_xaxes(title=figure.x_label)
+    drawing.update_yaxes(title=figure.y_label, tickformat=".0%" if figure.percent else None)
+    return _laid_out(drawing, height=360)
+
+
+@draw.register
+def _(figure: Bars) -> go.Figure:
+    colors = [PALETTE[0] if i in figure.highlight else "#a9b0c9" for i in range(len(figure.values))]
+    bars = go.Bar(
+        x=figure.values,
+        y=figure.names,
+        orientation="h",
+        marker_color=colors,
+        text=[f"{value:.1%}" for value in figure.values],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.2%}<extra></extra>",
+    )
+    drawing = go.Figure(bars)
+    drawing.update_xaxes(range=[0, 1.15], visible=False)
+    drawing.update_yaxes(autorange="reversed", showgrid=False)
+    return _laid_out(drawing, height=26 * len(figure.values) + 20)
+
+
+def _laid_out(drawing: go.Figure, height: int) -> go.Figure:
+    # named, because importing Streamlit changes plotly's default template
+    return drawing.update_layout(
+        template="plotly_white",
+        height=height,
+        margin={"l": 10, "r": 10, "t": 28, "b": 10},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.04, "x": 0},
+        dragmode=False,
+    )
+
+
+def _middle(figure: Lines) -> float:
+    ends = [(min(line.x), max(line.x)) for line in figure.series if len(line.x)]
+    return sum(min(ends, default=(0, 0)) + max(ends, default=(0, 0))) / 4
+
+
+def map_pixels(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """A map (h, w) in its colours, (h, w, 3) uint8; `limits` are (low, high) of the colours."""
+    low, high = limits
+    scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
+    return matplotlib.colormaps[MAP_COLORS](scaled, bytes=True)[..., :3]
+
+
+def cell_colors(values: np.ndarray, limits: tuple[float, float]) -> list[list[tuple[str, str]]]:
+    """For every cell of a map (h, w) its colour and an ink that reads on it, as "#rrggbb"."""
+    pixels = map_pixels(values, limits)
+    luminance = pixels @ np.array([0.2126, 0.7152, 0.0722])
+    return [
+        [
+            (f"#{r:02x}{g:02x}{b:02x}", "#000000" if light > 110 else "#ffffff")
+            for (r, g, b), light in zip(row, lights)
+        ]
+        for row, lights in zip(pixels.tolist(), luminance.tolist())
+    ]

@@ -1,0 +1,84 @@
+"""Which images of a set to look at, and in which order."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+OUTCOMES = ("all", "correct", "wrong")
+ORDERS = ("data set", "most sure", "least sure", "most wrong", "attention entropy")
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """What a model says of every image of a set, as columns that filters and orders work on.
+
+    Attributes:
+        labels: (N,) int64 in the model's classes; -1 where nobody knows, or the model lacks it.
+        predicted: (N,) int64.
+        confidence: (N,) float32, the probability of the predicted class.
+        margin: (N,) float32, that probability less the label's; 0 where the model is right.
+        entropy: (N,) float64, in nats (see `core.heads.cls_entropy`), or None while nobody asked.
+    """
+
+    labels: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    margin: np.ndarray
+    entropy: np.ndarray | None
+
+    @property
+    def known(self) -> np.ndarray:
+        """(N,) bool: the label is one of the model's classes."""
+        return self.labels >= 0
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(N,) bool: the label is known and predicted."""
+        return self.predicted == self.labels
+
+
+def verdicts(
+    labels: np.ndarray, probabilities: np.ndarray, entropy: np.ndarray | None = None
+) -> Verdicts:
+    """Columns from labels (N,), -1 where unknown, probabilities (N, classes) and entropy (N,)."""
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    of_label = np.take_along_axis(probabilities, np.maximum(labels, 0)[:, None], axis=1)[:, 0]
+    margin = np.where(labels >= 0, confidence - of_label, 0)
+    return Verdicts(labels, predicted, confidence, margin, entropy)
+
+
+def select(
+    verdicts: Verdicts,
+    *,
+    classes: list[int] | None = None,
+    outcome: str = "all",
+    order: str = "data set",
+) -> np.ndarray:
+    """Positions (n,) int64 in the set of the images that pass, in order.
+
+    Args:
+        classes: keep these labels; an image without a known label goes by its prediction. None
+            or none keeps all.
+        outcome: one of `OUTCOMES`; images without a known label are neither correct nor wrong.
+        order: one of `ORDERS`; "most wrong" begins where the prediction beats the label by most,
+            "attention entropy" where the last layer looks most widely (it needs `entropy`). Ties
+            keep the set's order.
+    """
+    keep = np.ones(len(verdicts.labels), bool)
+    if classes:
+        keep &= np.isin(np.where(verdicts.known, verdicts.labels, verdicts.predicted), classes)
+    if outcome == "correct":
+        keep &= verdicts.correct
+    elif outcome == "wrong":
+        keep &= verdicts.known & ~verdicts.correct
+    chosen = np.flatnonzero(keep)
+    if order == "data set":
+        return chosen
+    key = {
+        "most sure": lambda: -verdicts.confidence,
+        "least sure": lambda: verdicts.confidence,
+        "most wrong": lambda: -verdicts.margin,
+        "attention entropy": lambda: -verdicts.entropy,
+    }[order]()
+    return chosen[np.argsort(key[chosen], kind="stable")]

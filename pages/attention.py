@@ -1,0 +1,162 @@
+"""Attention: one image, every layer and head, and the six steps to the amplified picture."""
+
+import numpy as np
+import streamlit as st
+
+from core.amplify import RESIZE, amplify
+from core.figures import views
+from core.figures.figure import Panel, Panels
+from ui import library, shell
+from ui.show import show_chart, show_panels
+from ui.sidebar import Selection
+
+
+def render(selection: Selection) -> None:
+    index = _choose_image(selection)
+    image = selection.images.images[index]
+    attention = library.attention(selection.run, selection.images, index)  # (L, H, T, T)
+    layer, head, gain, resize = _controls(*attention.shape[:2])
+    chosen = attention[layer - 1]  # (H, T, T)
+    if head is not None:
+        chosen = chosen[head - 1 : head]
+    steps = amplify(chosen, image, gain=gain, resize=resize)
+    whose = f"layer {layer}, " + ("average of the heads" if head is None else f"head {head}")
+
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        result = [
+            Panel("image", f"image #{index}", image),
+            Panel("attention", "attention of CLS", steps.grid, numbers=steps.grid.size <= 36),
+            Panel("amplified", f"amplified × {gain:g}", steps.amplified),
+        ]
+        title = f"Where CLS looks ({whose})"
+        show_panels(Panels(title, result, columns=3), "attention_result", width=192)
+    with right:
+        probabilities = np.asarray(selection.probabilities[index])
+        label = int(selection.verdicts.labels[index])
+        figure = views.probabilities(probabilities, selection.run.classes, label)
+        show_chart(figure, "attention_probabilities", alt="Probability of each class, sorted")
+
+    st.caption(
+        "Attention says how CLS weighs the patches in this layer; it does not prove that the "
+        "prediction depends on them."
+    )
+    figure = views.amplification(f"The six steps ({whose})", steps, gain)
+    show_panels(figure, "attention_steps", width=160)
+    maps = _cls_maps(attention[layer - 1], selection)
+    figure = views.head_maps(f"The heads of layer {layer}, on one colour scale", maps)
+    show_panels(figure, "attention_heads", width=120, on_click=_choose_head, selected=head or 0)
+
+
+def _choose_image(selection: Selection) -> int:
+    """The image's verdict as title; previous, next and a field for its number."""
+    index = _wanted_index(selection)
+    title, steps = st.columns([3, 2], vertical_alignment="bottom")
+    columns = selection.verdicts
+    outcome = {True: " :green[✓]", False: " :red[✗]", None: ""}[views.is_right(columns, index)]
+    title.title(f"#{index}  {views.verdict_note(columns, index, selection.run.classes)}{outcome}")
+    position = np.flatnonzero(selection.indices == index)
+    at = int(position[0]) if len(position) else None
+    with steps.container(
+        horizontal=True, horizontal_alignment="right", vertical_alignment="bottom"
+    ):
+        _step_button(selection, "Previous", ":material/chevron_left:", -1 if at is None else at - 1)
+        _step_button(selection, "Next", ":material/chevron_right:", 0 if at is None else at + 1)
+        st.number_input(
+            "Image number" if at is None else f"{at + 1:,} of {len(selection.indices):,} chosen",
+            min_value=0,
+            max_value=len(selection.images) - 1,
+            step=1,
+            key="index",
+            bind="query-params",
+            width=160,
+        )
+    if at is None and len(selection.indices):
+        st.caption(
+            "This image does not pass the sidebar's filters; Next goes to the first that does."
+        )
+    return index
+
+
+def _wanted_index(selection: Selection) -> int:
+    """The image that was clicked or linked to, else the first of the chosen ones."""
+    count = len(selection.images)
+    index = st.session_state.get("index")
+    asked = st.query_params.get("index")
+    if index is None and asked is not None:
+        index = int(asked) if asked.isdecimal() else -1
+    if index is None or not 0 <= index < count:
+        if index is not None:
+            st.warning(
+                f"There is no image {asked or index}: {selection.images.name} has the numbers 0 to "
+                f"{count - 1}.",
+                icon=":material/link_off:",
+            )
+        index = int(selection.indices[0]) if len(selection.indices) else 0
+    st.session_state["index"] = index
+    return index
+
+
+def _step_button(selection: Selection, label: str, icon: str, to: int) -> None:
+    def step():
+        st.session_state["index"] = int(selection.indices[to])
+
+    there = 0 <= to < len(selection.indices)
+    st.button(label, icon=icon, on_click=step, disabled=not there)
+
+
+def _controls(layers: int, heads: int) -> tuple[int, int | None, float, str]:
+    """Layer from 1, head from 1 or None for the average, gain, and resize method."""
+    # another model may have fewer
+    if st.session_state.get("layer", 1) > layers:
+        st.session_state["layer"] = layers
+    if st.session_state.get("head", "average") not in ["average", *range(1, heads + 1)]:
+        st.session_state["head"] = "average"
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        layer = layers
+        if layers > 1:
+            layer = st.slider(
+                "Layer", 1, layers, layers, key="layer", bind="query-params", width=260
+            )
+        head = st.segmented_control(
+            "Head",
+            ["average", *range(1, heads + 1)],
+            default="average",
+            required=True,
+            key="head",
+            bind="query-params",
+        )
+        resize = st.segmented_control(
+            "Resize",
+            list(RESIZE),
+            default="bilinear",
+            required=True,
+            key="resize",
+            bind="query-params",
+            help="How step 3 fills the pixels between patch centres.",
+        )
+        gain = st.slider(
+            "Gain",
+            1.0,
+            5.0,
+            2.0,
+            0.5,
+            key="gain",
+            bind="query-params",
+            width=180,
+            help="Step 6 multiplies by this and cuts off at white.",
+        )
+    return layer, None if head == "average" else head, gain, resize
+
+
+def _choose_head(panel: int) -> None:
+    st.session_state["head"] = panel or "average"
+
+
+def _cls_maps(attention: np.ndarray, selection: Selection) -> np.ndarray:
+    """CLS maps (H, gh, gw) of one layer's attention (H, T, T)."""
+    config = selection.run.model.config
+    return attention[:, 0, config.prefix :].reshape(-1, *config.grid)
+
+
+shell.page(render)

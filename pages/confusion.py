@@ -1,0 +1,140 @@
+"""Confusion: what is taken for what, how often, and the images behind every cell."""
+
+import numpy as np
+import streamlit as st
+
+from core import evaluate
+from core.figures import views
+from ui import pictures, shell, sidebar
+from ui.show import show_chart, show_panels
+from ui.sidebar import Selection
+
+SHOWN = 60  # images of a cell
+
+
+def render(selection: Selection) -> None:
+    st.title("What is taken for what?")
+    st.markdown(
+        "Rows are what a picture shows, columns what the model says; off the diagonal are its "
+        "mistakes. *Click a cell to see the images behind it.*"
+    )
+    results = _choose_results(selection)
+    if results is None:
+        st.info("These images have no labels, and the model brings no test results.")
+        return
+    labels, probabilities, have_pixels = results
+    classes = selection.run.classes
+    predicted = probabilities.argmax(axis=1)
+    matrix = evaluate.confusion_matrix(labels, predicted, len(classes))
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        shares = (
+            st.segmented_control(
+                "Show",
+                ["counts", "row shares"],
+                default="counts",
+                required=True,
+                key="cells",
+                bind="query-params",
+            )
+            == "row shares"
+        )
+        share = evaluate.accuracy(labels, probabilities)
+        figure = views.confusion(matrix, classes, shares)
+        alt = f"Confusion matrix of {len(labels):,} images, {share:.1%} on the diagonal"
+        show_chart(figure, "confusion_matrix", alt=alt, on_click=_choose_cell)
+    with right:
+        with st.container(horizontal=True):
+            st.metric("Accuracy", f"{share:.2%}", help=f"of {len(labels):,} images")
+            st.metric("Mistakes", f"{(labels != predicted).sum():,}")
+        st.markdown("**The commonest mistakes**")
+        _show_table(evaluate.top_confusions(matrix, classes), "share")
+    _show_cell(selection, labels, predicted, have_pixels)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.markdown("**Class by class**")
+        _show_table(evaluate.per_class(matrix, classes), "precision", "recall", "f1")
+        st.caption(
+            "Precision: of the images called so, how many are. Recall: of the images that are so, "
+            "how many are called so. F1: their harmonic mean."
+        )
+    with right:
+        figure = views.reliability(*evaluate.calibration(labels, probabilities))
+        show_chart(figure, "confusion_calibration", alt=figure.title)
+        st.caption("Below the dashed line the model is surer than it is right.")
+
+
+def _choose_results(selection: Selection) -> tuple[np.ndarray, np.ndarray, bool] | None:
+    """Labels (n,), probabilities (n, classes), and whether the sidebar's images are theirs.
+
+    These are the sidebar's images where the model knows their labels, or the run's own test set,
+    whose results come with it even where its images are not here.
+    """
+    run, columns = selection.run, selection.verdicts
+    tested = run.predictions
+    of_sidebar = f"{selection.images.name} ({columns.known.sum():,})"
+    options = [of_sidebar] if selection.has_labels else []
+    if tested is not None and not sidebar.is_test_set(run, selection.images):
+        options.append(f"{run.config['data']['test']['name']} ({len(tested):,})")
+    if not options:
+        return None
+    choice = options[0]
+    if len(options) > 1:
+        choice = st.segmented_control("Results on", options, default=choice, required=True)
+    if choice == of_sidebar:
+        # unknown labels would be a row of their own
+        labels = columns.labels[columns.known]
+        return labels, np.asarray(selection.probabilities)[columns.known], True
+    return tested["label"].to_numpy(), tested[list(run.classes)].to_numpy(), False
+
+
+def _choose_cell(cell: tuple[int, int]) -> None:
+    st.session_state["cell"] = (int(cell[0]), int(cell[1]))
+
+
+def _show_cell(selection, labels, predicted, have_pixels: bool) -> None:
+    classes = selection.run.classes
+    cell = st.session_state.get("cell")
+    if cell is None or max(cell) >= len(classes):
+        return
+    label, prediction = cell
+    found = np.flatnonzero((labels == label) & (predicted == prediction))
+    st.subheader(f"{classes[label]} → {classes[prediction]}: {len(found):,} images")
+    if not len(found):
+        st.caption("No image was ever taken so.")
+        return
+    if not have_pixels:
+        st.info(
+            "These results came with the model; its test images are not chosen in the sidebar. "
+            "Start the dashboard with `-- --data PATH`, or get CIFAR-10.",
+            icon=":material/hide_image:",
+        )
+        sidebar.offer_cifar10("confusion_download")
+        return
+    positions = np.flatnonzero(selection.verdicts.known)[found]
+    maps = pictures.last_layer_maps(selection, positions[:1000])
+    figure = views.mean_pictures(
+        "What they have in common", selection.images.images[positions[:1000]], maps
+    )
+    show_panels(figure, "confusion_mean", width=128)
+    shown = positions[:SHOWN]
+    title = f"The first {len(shown)} of them" if len(found) > SHOWN else "All of them"
+    figure = views.gallery(title, selection.images.images, selection.verdicts, classes, shown)
+    show_panels(
+        figure,
+        "confusion_images",
+        width=96,
+        on_click=lambda panel: pictures.open_on_attention(shown[panel]),
+    )
+
+
+def _show_table(table, *shares: str) -> None:
+    """A table whose columns of shares are drawn as bars with percentages."""
+    bars = {
+        name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1)
+        for name in shares
+    }
+    st.dataframe(table, hide_index=True, column_config=bars)
+
+
+shell.page(render)

@@ -1,0 +1,129 @@
+"""Training: how the model became what it is, and what it looked at on the way."""
+
+import streamlit as st
+
+from core.checkpoint import Run
+from core.figures import views
+from ui import library, shell
+from ui.show import show_chart, show_panels
+from ui.sidebar import Selection, is_test_set
+
+SECONDS_AN_EPOCH = 0.6  # while it plays
+
+
+def render(selection: Selection) -> None:
+    st.title("How did it learn?")
+    st.markdown(
+        "Training loss falls as long as the model learns its training images by heart; validation "
+        "loss tells when it stops learning anything general. *The weights that are kept are those "
+        "of the epoch with the lowest validation loss.*"
+    )
+    run = selection.run
+    if run.history.empty:
+        st.info(f"{run.name} brings no history: it was imported, or its first epoch is not over.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        smoothing = st.slider(
+            "Smoothing",
+            0.0,
+            0.95,
+            0.0,
+            0.05,
+            key="smoothing",
+            bind="query-params",
+            width=220,
+            help="A moving average; the raw values stay visible underneath.",
+        )
+        published = False
+        if run.config.get("recipe", {}).get("name") == "tutorial":
+            published = st.toggle(
+                "The tutorial's published losses", value=True, key="published", bind="query-params"
+            )
+    _play(selection, smoothing, published)
+
+
+def _play(selection: Selection, smoothing: float, published: bool) -> None:
+    """Curves, and the replay beside them; a fragment of its own, so that only it runs to play."""
+    playing = st.session_state.get("playing", False)
+    every = SECONDS_AN_EPOCH if playing else None
+    st.fragment(_show_epoch, run_every=every)(selection, smoothing, published)
+
+
+def _show_epoch(selection: Selection, smoothing: float, published: bool) -> None:
+    run = selection.run
+    epoch = _choose_epoch(run)
+    row = run.history[run.history["epoch"] == epoch].iloc[0]
+    with st.container(horizontal=True):
+        st.metric("Training loss", f"{row['train_loss']:.4f}")
+        st.metric("Validation loss", f"{row['val_loss']:.4f}")
+        st.metric("Training accuracy", f"{row['train_acc']:.1%}")
+        st.metric("Validation accuracy", f"{row['val_acc']:.1%}")
+        st.metric("Speed", f"{row['images_per_second']:,.0f} images/s")
+    left, right = st.columns(2, gap="large")
+    with left:
+        figure = views.curves([run], "loss", smoothing, published, epoch)
+        show_chart(figure, "training_loss", alt=f"Loss by epoch, kept epoch {run.kept_epoch}")
+    with right:
+        figure = views.curves([run], "acc", smoothing, epoch=epoch)
+        show_chart(figure, "training_accuracy", alt="Accuracy by epoch")
+    if run.replay is not None and epoch in run.replay["epoch"]:
+        _show_replay(selection, epoch)
+
+
+def _choose_epoch(run: Run) -> int:
+    """Play, pause and a slider; while it plays, every call is the next epoch."""
+    first, last = int(run.history["epoch"].iloc[0]), int(run.history["epoch"].iloc[-1])
+    state = st.session_state
+    epoch = min(max(state.get("epoch", run.kept_epoch), first), last)
+    if state.get("playing"):
+        if epoch == last:
+            state["playing"] = False
+            st.rerun()
+        epoch += 1
+    state["epoch"] = epoch
+    if first == last:
+        return epoch
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if state.get("playing"):
+            st.button("Pause", icon=":material/pause:", on_click=_pause)
+        else:
+            st.button("Play", icon=":material/play_arrow:", on_click=_start, args=(first, last))
+        st.slider(f"Epoch, of {last}", first, last, key="epoch", on_change=_pause)
+    return epoch
+
+
+def _start(first: int, last: int) -> None:
+    st.session_state["playing"] = True
+    if st.session_state["epoch"] == last:
+        st.session_state["epoch"] = first
+
+
+def _pause() -> None:
+    st.session_state["playing"] = False
+
+
+def _show_replay(selection: Selection, epoch: int) -> None:
+    """The fixed images, as far as their pixels are here."""
+    run = selection.run
+    method = st.segmented_control(
+        "Map",
+        ["attention", "rollout"],
+        default="attention",
+        required=True,
+        key="replay",
+        help="Attention: the last layer, mean of its heads. Rollout: all layers multiplied.",
+    )
+    size = run.model.config.image_size
+    sets = {"samples": library.open_images("samples", size)}
+    if is_test_set(run, selection.images):
+        sets["test"] = selection.images
+    for source, images in sets.items():
+        index = run.replay["index"][run.replay["source"] == source]
+        labels = images.labels_in(run.classes)[index]
+        figure = views.replay_maps(run, epoch, source, images.images[index], labels, method)
+        show_panels(figure, f"training_replay_{source}", width=72, group=2)
+    if "test" not in sets:
+        st.caption("The other 12 fixed images are of the test set; choose it in the sidebar.")
+
+
+shell.page(render)

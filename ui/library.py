@@ -1,0 +1,98 @@
+"""Models, images and what the one says of the other: opened once, shared by all sessions."""
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from core import checkpoint, data
+from core.attention import Extraction, extract, extract_set
+from core.attention import cls_maps as read_cls_maps
+from core.checkpoint import Run, RunEntry
+from core.data import ImageSet
+from core.errors import DataError
+from ui.settings import settings
+
+RUN_FILES = ("config.json", "model.safetensors", "history.csv", "predictions.parquet", "README.md")
+
+
+@st.cache_data(ttl="5s", show_spinner=False)
+def runs() -> list[RunEntry]:
+    """Every run folder, listed anew after a while because training writes new ones."""
+    return checkpoint.list_runs(settings().checkpoints)
+
+
+def open_run(path: Path) -> Run:
+    """A run folder, opened; opened anew once its files have changed."""
+    stamps = tuple((path / f).stat().st_mtime_ns for f in RUN_FILES if (path / f).exists())
+    return _open_run(path, stamps)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Opening the model …")
+def _open_run(path: Path, stamps: tuple[int, ...]) -> Run:
+    return checkpoint.load_run(path)
+
+
+@st.cache_data(ttl="5s", show_spinner=False)
+def sources() -> tuple[list[str], list[str]]:
+    """What `core.data.open_images` can open here, and what is wrong with places that it can't."""
+    found, problems = ["samples"], []
+    for place in settings().data:
+        try:
+            found += data.find_sources(place)
+        except DataError as error:
+            problems.append(str(error))
+    if data.has_cifar10():
+        found += ["cifar10:test", "cifar10:train"]
+    return found, problems
+
+
+@st.cache_resource(max_entries=4, show_spinner="Opening the images …")
+def open_images(source: str, size: int) -> ImageSet:
+    return data.open_images(source, size)
+
+
+def extraction(run: Run, images: ImageSet) -> Extraction:
+    """Probabilities and CLS rows of the whole set, with a progress bar the first time."""
+    slot = _extraction_slot(run.fingerprint, images.fingerprint)
+    if not slot:
+        bar = st.empty()
+
+        def progress(done, total):
+            bar.progress(done / total, f"Reading the attention of {done:,} of {total:,} images …")
+
+        slot.append(extract_set(run.model, images, progress=progress))
+        bar.empty()
+    return slot[0]
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _extraction_slot(model: str, images: str) -> list[Extraction]:
+    """Empty at first; filled outside, because a cached function cannot show its progress."""
+    return []
+
+
+def attention(run: Run, images: ImageSet, index: int) -> np.ndarray:
+    """Attention (L, H, T, T) float32 of one image, read-only."""
+    return _attention(run.fingerprint, images.fingerprint, index, run, images)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _attention(model: str, image_set: str, index: int, _run: Run, _images: ImageSet) -> np.ndarray:
+    attention = extract(_run.model, _images.images[index : index + 1])[0].numpy()
+    attention.flags.writeable = False
+    return attention
+
+
+def cls_maps(run: Run, images: ImageSet, indices: tuple[int, ...]) -> np.ndarray:
+    """CLS maps (n, L, H, gh, gw) float32 of a few images, read-only."""
+    return _cls_maps(run.fingerprint, images.fingerprint, indices, run, images)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _cls_maps(
+    model: str, image_set: str, indices: tuple[int, ...], _run: Run, _images: ImageSet
+) -> np.ndarray:
+    maps = read_cls_maps(_run.model, _images.images[list(indices)])
+    maps.flags.writeable = False
+    return maps

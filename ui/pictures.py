@@ -1,0 +1,38 @@
+"""What pages do with the chosen images: pick some, read their maps, open one."""
+
+import numpy as np
+import streamlit as st
+
+from ui import library, shell
+from ui.sidebar import Selection
+
+
+def some_left(selection: Selection) -> bool:
+    """Whether any image passes the filters; says so if none does."""
+    if len(selection.indices):
+        return True
+    st.info(
+        "No image passes these filters. Choose another class or outcome in the sidebar.",
+        icon=":material/filter_alt_off:",
+    )
+    return False
+
+
+def one_a_class(selection: Selection) -> np.ndarray:
+    """(n,) the first chosen image of each class, in the classes' order."""
+    columns = selection.verdicts
+    of = np.where(columns.known, columns.labels, columns.predicted)[selection.indices]
+    _, first = np.unique(of, return_index=True)
+    return selection.indices[first]
+
+
+def last_layer_maps(selection: Selection, indices: np.ndarray) -> np.ndarray:
+    """(n, gh, gw) CLS maps of the last layer, mean of its heads."""
+    maps = library.cls_maps(selection.run, selection.images, tuple(indices.tolist()))
+    return maps[:, -1].mean(axis=1)
+
+
+def open_on_attention(index: int) -> None:
+    """Show an image on the Attention page."""
+    st.session_state["index"] = int(index)
+    st.switch_page(shell.path_of("attention"))

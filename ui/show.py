@@ -1,0 +1,84 @@
+"""A figure on a page: its title, the figure, and a way to take it home."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from core.figures import screen
+from core.figures.figure import Figure, Panels
+from ui import panels
+
+FORMATS = {
+    "PNG": ("png", "image/png", ":material/image:"),
+    "SVG": ("svg", "image/svg+xml", ":material/shapes:"),
+    "PDF": ("pdf", "application/pdf", ":material/picture_as_pdf:"),
+    "CSV": ("csv", "text/csv", ":material/table:"),
+    "NPZ": ("npz", "application/octet-stream", ":material/database:"),
+}
+
+
+def show_panels(
+    figure: Panels,
+    key: str,
+    *,
+    width: int,
+    group: int = 1,
+    on_click: Callable[[int], None] | None = None,
+    selected: int | None = None,
+) -> None:
+    """Pictures and maps with their title and export; arguments as in `ui.panels.draw`."""
+    _header(figure, key)
+    panels.draw(figure, key=key, width=width, group=group, on_click=on_click, selected=selected)
+
+
+def show_chart(
+    figure: Figure, key: str, *, alt: str, on_click: Callable[[tuple], None] | None = None
+) -> None:
+    """A chart with its title and export.
+
+    Args:
+        alt: one sentence that says what the chart shows, for those who cannot see it.
+        on_click: called with the `customdata` of a clicked point before the page runs again.
+    """
+    _header(figure, key)
+    chart = screen.draw(figure)
+    config = {"displayModeBar": False}
+    if on_click is None:
+        st.plotly_chart(chart, key=key, config=config, alt=alt)
+        return
+
+    def clicked():
+        points = st.session_state[key]["selection"]["points"]
+        if points:
+            on_click(tuple(points[0]["customdata"]))
+
+    st.plotly_chart(
+        chart, key=key, config=config, alt=alt, on_select=clicked, selection_mode="points"
+    )
+
+
+def _header(figure: Figure, key: str) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute", gap="small"):
+        st.markdown(f"**{figure.title}**", width="content")
+        with st.popover("Export", icon=":material/download:", type="tertiary"):
+            for label, (suffix, mime, icon) in FORMATS.items():
+                st.download_button(
+                    label,
+                    lambda suffix=suffix: _file(figure, suffix),  # made when it is asked for
+                    file_name=f"{key}.{suffix}",
+                    mime=mime,
+                    icon=icon,
+                    key=f"{key}_{suffix}",
+                    on_click="ignore",
+                    width="stretch",
+                )
+
+
+def _file(figure: Figure, suffix: str) -> bytes:
+    from core.figures import paper  # matplotlib's printing half is only loaded to print
+
+    if suffix == "csv":
+        return paper.table(figure)
+    if suffix == "npz":
+        return paper.archive(figure)
+    return paper.render(figure, suffix)

@@ -1,0 +1,205 @@
+"""The sidebar: which model, which images, which of them, in which order. Kept in the URL."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from core.checkpoint import Run
+from core.data import ImageSet, download_cifar10, source_name
+from core.errors import DataError, VitascopeError
+from core.heads import cls_entropy
+from core.selection import ORDERS, OUTCOMES, Verdicts, select, verdicts
+from ui import library
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What the sidebar says, and what follows from it.
+
+    Attributes:
+        run: the chosen model with all that its run folder holds.
+        images: the chosen set.
+        verdicts: what the model says of every image of the set.
+        indices: (n,) positions in the set of the images that pass the filters, in order.
+    """
+
+    run: Run
+    images: ImageSet
+    verdicts: Verdicts
+    indices: np.ndarray
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """(N, classes) float32"""
+        return _probabilities(self.run, self.images)
+
+    @cached_property
+    def cls_rows(self) -> np.ndarray:
+        """(N, L, H, gh*gw) float16; the first time this takes a while, and says so."""
+        return library.extraction(self.run, self.images).cls_rows
+
+    @property
+    def has_labels(self) -> bool:
+        return bool(self.verdicts.known.any())
+
+    def class_name(self, label: int) -> str:
+        return self.run.classes[label] if label >= 0 else "unknown"
+
+
+def draw() -> Selection:
+    """Draw the sidebar; stops the page with one sentence where nothing can be shown."""
+    with st.sidebar:
+        run = _choose_run()
+        images = _choose_images(run)
+        offer_cifar10(key="sidebar_download")
+        classes = _choose_classes(run)
+        labels = images.labels_in(run.classes)
+        known = bool((labels >= 0).any())
+        outcome = st.segmented_control(
+            "Outcome",
+            OUTCOMES,
+            default="all",
+            required=True,
+            key="outcome",
+            bind="query-params",
+            disabled=not known,
+            help="Correct: the most probable class is the label."
+            if known
+            else "These images have no labels, so nobody knows what is right.",
+        )
+        order = st.selectbox(
+            "Order",
+            ORDERS,
+            key="order",
+            bind="query-params",
+            help="Most wrong: the prediction beats the true class by most. Attention entropy: the "
+            "last layer looks most widely first.",
+        )
+        columns = _verdicts(run, images, labels, with_entropy=order == "attention entropy")
+        indices = select(
+            columns,
+            classes=[run.classes.index(name) for name in classes],
+            outcome=outcome if known else "all",
+            order=order,
+        )
+        st.caption(f"**{len(indices):,}** of {len(images):,} images")
+    return Selection(run, images, columns, indices)
+
+
+def _choose_run() -> Run:
+    entries = library.runs()
+    for entry in entries:
+        if entry.problem:
+            st.warning(entry.problem, icon=":material/broken_image:")
+    paths = _by_unique_name([entry.path for entry in entries if not entry.problem])
+    if not paths:
+        st.error("There is no model here. Train one with `python -m core.train --help`.")
+        st.stop()
+    _note_unknown("model", list(paths))
+    name = st.selectbox("Model", list(paths), key="model", bind="query-params")
+    try:
+        return library.open_run(paths[name])
+    except VitascopeError as error:
+        st.error(str(error))
+        st.stop()
+
+
+def _by_unique_name(paths: list[Path]) -> dict[str, Path]:
+    """Run folders under their names; a second folder of a name shows its parent, too."""
+    named = {}
+    for path in paths:
+        name = path.name if path.name not in named else f"{path.parent.name}/{path.name}"
+        named[name] = path
+    return named
+
+
+def _choose_images(run: Run) -> ImageSet:
+    found, problems = library.sources()
+    for problem in problems:
+        st.warning(problem, icon=":material/folder_off:")
+    names = {source_name(source): source for source in found}
+    _note_unknown("images", list(names))
+    name = st.selectbox("Images", list(names), key="images", bind="query-params")
+    try:
+        images = library.open_images(names[name], run.model.config.image_size)
+    except DataError as error:
+        st.error(f"{error} The sample scenes are shown instead.")
+        images = library.open_images("samples", run.model.config.image_size)
+    if images.skipped:
+        with st.expander(f"{len(images.skipped)} files skipped", icon=":material/broken_image:"):
+            st.caption("These could not be read as pictures:")
+            st.code("\n".join(images.skipped[:50]), language=None)
+    unknown = [name for name in images.classes if name not in run.classes]
+    if unknown:
+        st.caption(
+            f":material/info: {run.name} does not know the class {', '.join(unknown)}; such images "
+            "are shown without right or wrong."
+        )
+    return images
+
+
+def _choose_classes(run: Run) -> list[str]:
+    _note_unknown("class", list(run.classes))
+    return st.multiselect(
+        "Classes",
+        list(run.classes),
+        key="class",
+        bind="query-params",
+        placeholder="all classes",
+    )
+
+
+def _note_unknown(name: str, options: list[str]) -> None:
+    """Say so when a link names something that is not here, before the widget drops it."""
+    for value in st.query_params.get_all(name):
+        if value not in options:
+            st.warning(f"There is no {name} “{value}” here.", icon=":material/link_off:")
+
+
+def offer_cifar10(key: str) -> None:
+    """A button that gets CIFAR-10, where it is not there yet."""
+    if any("cifar10:" in source or "CIFAR-10" in source for source in library.sources()[0]):
+        return
+    if st.button(
+        "Get CIFAR-10 (170 MB)",
+        icon=":material/download:",
+        key=key,
+        width="stretch",
+        help="Downloads the original 60,000 images once, checks them, and keeps them for later.",
+    ):
+        bar = st.progress(0.0, "Connecting …")
+
+        def progress(done, total):
+            if total:
+                bar.progress(done / total, f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
+
+        try:
+            download_cifar10(progress)
+        except VitascopeError as error:
+            bar.empty()
+            st.error(str(error))
+        else:
+            library.sources.clear()
+            st.rerun()
+
+
+def is_test_set(run: Run, images: ImageSet) -> bool:
+    """Whether a set is the one that the run was tested on, to the pixel."""
+    return run.config.get("data", {}).get("test", {}).get("fingerprint") == images.fingerprint
+
+
+def _probabilities(run: Run, images: ImageSet) -> np.ndarray:
+    """From the run folder where it holds them for just these images, else from the model."""
+    if run.predictions is not None and is_test_set(run, images):
+        return run.predictions[list(run.classes)].to_numpy(np.float32)
+    return library.extraction(run, images).probabilities
+
+
+def _verdicts(run: Run, images: ImageSet, labels: np.ndarray, with_entropy: bool) -> Verdicts:
+    entropy = None
+    if with_entropy:
+        entropy = cls_entropy(library.extraction(run, images).cls_rows[:, -1])
+    return verdicts(labels, _probabilities(run, images), entropy)
