@@ -30,7 +30,7 @@ def render(selection: Selection) -> None:
             Panel("amplified", f"amplified × {gain:g}", steps.amplified),
         ]
         title = f"Where CLS looks ({whose})"
-        show_panels(Panels(title, result, columns=3), "attention_result", width=192)
+        show_panels(Panels(title, result, columns=3), "attention_result", width=192, group=3)
     with right:
         probabilities = np.asarray(selection.probabilities[index])
         label = int(selection.verdicts.labels[index])

@@ -131,7 +131,9 @@ def _show_cell(selection, labels, predicted, have_pixels: bool) -> None:
 def _show_table(table, *shares: str) -> None:
     """A table whose columns of shares are drawn as bars with percentages."""
     bars = {
-        name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1)
+        name: st.column_config.ProgressColumn(
+            name, format="percent", min_value=0, max_value=1, width="small"
+        )
         for name in shares
     }
     st.dataframe(table, hide_index=True, column_config=bars)

@@ -5,7 +5,7 @@ import streamlit as st
 
 from core import evaluate
 from core.figures import views
-from ui import pictures, shell, sidebar
+from ui import pictures, shell
 from ui.show import show_panels
 from ui.sidebar import Selection
 
@@ -63,7 +63,6 @@ def _card(selection: Selection) -> None:
     if run.card:
         with st.expander("Model card", icon=":material/description:"):
             st.markdown(run.card)
-    sidebar.offer_cifar10("overview_download")
 
 
 def _tokens(selection: Selection, index: int) -> None:
@@ -75,6 +74,7 @@ def _tokens(selection: Selection, index: int) -> None:
         views.patches(np.asarray(selection.images.images[index]), config.grid),
         "overview_patches",
         width=max(16, 256 // gw),
+        columns=gw,
     )
     st.markdown(
         f"1. The picture is cut into **{gh} × {gw} patches** of {config.patch_size} × "

@@ -15,7 +15,8 @@ from core.errors import VitascopeError
 from ui import sidebar
 from ui.sidebar import Selection
 
-PAGES = Path(__file__).parent.parent / "pages"
+HERE = Path(__file__).parent
+PAGES = HERE.parent / "pages"
 # file name, icon, what its tooltip says; titles are the file names, capitalised
 NAVIGATION = (
     ("overview", ":material/visibility:", "What this model looks at, in one picture a class."),
@@ -29,7 +30,8 @@ _selection: ContextVar[Selection | None] = ContextVar("selection", default=None)
 
 def start() -> None:
     """Draw the frame, and in it the page that the URL names."""
-    st.set_page_config("Vitascope", ":material/center_focus_strong:", layout="wide")
+    st.set_page_config("Vitascope", HERE / "icon.png", layout="wide")
+    st.logo(HERE / "logo.svg", size="large", icon_image=HERE / "icon.png")
     chosen = st.navigation(
         [
             st.Page(

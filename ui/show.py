@@ -22,13 +22,12 @@ def show_panels(
     key: str,
     *,
     width: int,
-    group: int = 1,
-    on_click: Callable[[int], None] | None = None,
-    selected: int | None = None,
+    **options,
 ) -> None:
     """Pictures and maps with their title and export; arguments as in `ui.panels.draw`."""
-    _header(figure, key)
-    panels.draw(figure, key=key, width=width, group=group, on_click=on_click, selected=selected)
+    with st.container(gap="xsmall"):
+        _header(figure, key)
+        panels.draw(figure, key=key, width=width, **options)
 
 
 def show_chart(
@@ -40,25 +39,23 @@ def show_chart(
         alt: one sentence that says what the chart shows, for those who cannot see it.
         on_click: called with the `customdata` of a clicked point before the page runs again.
     """
-    _header(figure, key)
-    chart = screen.draw(figure)
-    config = {"displayModeBar": False}
-    if on_click is None:
-        st.plotly_chart(chart, key=key, config=config, alt=alt)
-        return
 
     def clicked():
         points = st.session_state[key]["selection"]["points"]
         if points:
             on_click(tuple(points[0]["customdata"]))
 
-    st.plotly_chart(
-        chart, key=key, config=config, alt=alt, on_select=clicked, selection_mode="points"
-    )
+    select = {"on_select": clicked, "selection_mode": "points"} if on_click else {}
+    with st.container(gap="xsmall"):
+        _header(figure, key)
+        chart = screen.draw(figure)
+        st.plotly_chart(chart, key=key, config={"displayModeBar": False}, alt=alt, **select)
 
 
 def _header(figure: Figure, key: str) -> None:
-    with st.container(horizontal=True, horizontal_alignment="distribute", gap="small"):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"
+    ):
         st.markdown(f"**{figure.title}**", width="content")
         with st.popover("Export", icon=":material/download:", type="tertiary"):
             for label, (suffix, mime, icon) in FORMATS.items():

@@ -78,12 +78,14 @@ def _(figure: Lines) -> go.Figure:
             **_STYLES[line.style],
         )
         drawing.add_trace(trace.update(line_color=color, marker_color=color))
-    for x, words in figure.marks:
+    for i, (x, words) in enumerate(figure.marks):
+        side = "left" if x > _middle(figure) else "right"
         drawing.add_vline(
             x=x,
             line={"width": 1, "dash": "dot", "color": "#8a8fa3"},
             annotation={"text": words, "font": {"size": 11}},
-            annotation_position="top left" if x > _middle(figure) else "top right",
+            # one high, one low: two marks may lie close together
+            annotation_position=f"{('top', 'bottom')[i % 2]} {side}",
         )
     drawing.update_xaxes(title=figure.x_label)
     drawing.update_yaxes(title=figure.y_label, tickformat=".0%" if figure.percent else None)

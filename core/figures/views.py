@@ -140,7 +140,6 @@ def reliability(table: pd.DataFrame, error: float) -> Lines:
     ends = np.array([0.0, 1.0])
     series = [
         Series("perfectly calibrated", ends, ends, "dashed", color=6),
-        Series("this model", table["confidence"].to_numpy(), table["accuracy"].to_numpy()),
         Series("bins", table["confidence"].to_numpy(), table["accuracy"].to_numpy(), "points"),
     ]
     title = f"Calibration: expected calibration error {error:.1%}"
@@ -194,7 +193,7 @@ def curves(
         for j, (part, words) in enumerate((("train", "training"), ("val", "validation"))):
             y = history[f"{part}_loss"].to_numpy()
             series.append(Series(f"published: {words}", history["epoch"], y, "dashed", j))
-    if epoch:
+    if epoch and all(epoch != kept for kept, _ in marks):
         marks.append((epoch, f"epoch {epoch}"))
     if what == "loss":
         return Lines("Loss", "epoch", "cross-entropy (nats)", series, marks)

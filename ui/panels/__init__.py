@@ -33,6 +33,7 @@ def draw(
     key: str,
     width: int,
     group: int = 1,
+    columns: int | None = None,
     on_click: Callable[[int], None] | None = None,
     selected: int | None = None,
 ) -> None:
@@ -41,6 +42,7 @@ def draw(
     Args:
         width: pixels of a panel; a map of one row takes the whole width instead.
         group: so many panels in a row belong together, and stay side by side.
+        columns: at most so many panels a row, however much room there is.
         on_click: called with a panel's position before the page runs again.
         selected: position of a panel to mark.
     """
@@ -50,6 +52,8 @@ def draw(
     data = {
         "width": width,
         "group": group,
+        "columns": columns,
+        "legend": _legend(figure),
         "sheet": sheet,
         "clickable": on_click is not None,
         "selected": selected,
@@ -62,6 +66,23 @@ def draw(
 
     callback = {"on_clicked_change": clicked} if on_click else {}
     _component(key=key, data=data, **callback)
+
+
+def _legend(figure: Panels) -> dict | None:
+    """The colours of the maps from low to high, and what both ends stand for."""
+    maps = [panel for panel in figure.panels if not panel.is_image]
+    if not maps:
+        return None
+    ramp = np.linspace(0, 1, 12)[None]
+    low, high = "lowest", "highest of each map"
+    if figure.shared_scale:
+        low, high = (f"{end:.4f}" for end in figure.shared_scale)
+    return {
+        "colors": [color for color, _ in cell_colors(ramp, (0, 1))[0]],
+        "unit": maps[0].unit,
+        "low": low,
+        "high": high,
+    }
 
 
 def _has_cells(panel: Panel) -> bool:

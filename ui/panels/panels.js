@@ -35,6 +35,14 @@ function cells(panel) {
   return grid
 }
 
+function legend({ colors, unit, low, high }) {
+  const node = element("div", "legend")
+  const ramp = element("span", "ramp")
+  ramp.style.background = `linear-gradient(to right, ${colors.join(", ")})`
+  node.append(element("span", "", `${unit}: ${low}`), ramp, element("span", "", high))
+  return node
+}
+
 function grouped(figures, size) {
   if (size === 1) return figures
   const groups = []
@@ -50,6 +58,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".panels")
   root.style.setProperty("--panel-width", `${data.width}px`)
   root.style.setProperty("--group", data.group)
+  root.style.setProperty("--columns", data.columns ?? 1000)
   const image = new Image()
   image.src = data.sheet
   const sheet = image.decode().then(() => image)
@@ -69,4 +78,5 @@ export default function ({ data, parentElement, setTriggerValue }) {
     return figure
   })
   root.replaceChildren(...grouped(figures, data.group))
+  if (data.legend) root.append(legend(data.legend))
 }
