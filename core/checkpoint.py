@@ -1,17 +1,24 @@
-"""Run folders: one trained model with its config, history, predictions and card."""
+"""Run folders: one trained model with its config, history, predictions and card.
+
+`python -m core.checkpoint WEIGHTS.pth --heads 4 --out checkpoints/mine` makes one of the weights
+that the tutorial saved, for the dashboard to open.
+"""
 
 import csv
 import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
+import typer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from core.data import CIFAR10_CLASSES
 from core.errors import CheckpointError
 from core.files import atomic_file
 from core.model import VisionTransformer, ViTConfig
@@ -402,3 +409,30 @@ def _translate(tutorial: dict[str, torch.Tensor], layers: int) -> dict[str, torc
             parts = [tutorial[f"{attention}.{name}.{part}"] for name in ("query", "key", "value")]
             state[f"blocks.{i}.attention.qkv.{part}"] = torch.cat(parts)
     return state
+
+
+def main(
+    weights: Annotated[Path, typer.Argument(help="The .pth that the tutorial saved.")],
+    heads: Annotated[int, typer.Option(min=1, help="Attention heads; the file does not say.")],
+    out: Annotated[Path, typer.Option(help="The run folder to write.")],
+    classes: Annotated[str, typer.Option(help="Class names, separated by commas.")] = "",
+) -> None:
+    """Make a run folder of the tutorial's own weights."""
+    try:
+        model = import_tutorial(weights, heads)
+        names = classes.split(",") if classes else list(CIFAR10_CLASSES)
+        if len(names) != model.config.classes:
+            raise CheckpointError(
+                f"{weights.name} has {model.config.classes} classes; name them with --classes."
+            )
+        if (out / "config.json").exists():
+            raise CheckpointError(f"{out} already holds a run: choose another --out.")
+        save_run(out, model, names, imported_from=weights.name)
+    except CheckpointError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{out} is ready; the dashboard lists it under Model.")
+
+
+if __name__ == "__main__":
+    typer.run(main)

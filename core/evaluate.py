@@ -1,11 +1,21 @@
-"""How good a model is: predictions, confusion matrix, per-class figures, calibration."""
+"""How good a model is: predictions, confusion matrix, per-class figures, calibration.
+
+`python -m core.evaluate checkpoints/tutorial --images cifar10:test` measures a run folder anew.
+"""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
+import typer
+from tqdm import tqdm
 
+from core.checkpoint import load_run
+from core.data import open_images
+from core.errors import VitascopeError
 from core.model import VisionTransformer
 
 Progress = Callable[[int, int], None]  # images done, images in all
@@ -109,3 +119,36 @@ def calibration(
     )
     gap = (table["confidence"] - table["accuracy"]).abs()
     return table, float((gap * table["images"]).sum() / max(len(labels), 1))
+
+
+def main(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    images: Annotated[
+        str, typer.Option(help="What to test on: samples, cifar10:test, a Parquet file, a folder.")
+    ],
+) -> None:
+    """Measure a run folder's model on images you name."""
+    try:
+        opened = load_run(run)
+        image_set = open_images(images, opened.model.config.image_size)
+    except VitascopeError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    labels = image_set.labels_in(opened.classes)
+    known = labels >= 0
+    with tqdm(total=len(image_set), unit="img", leave=False) as bar:
+        probabilities = predict(
+            opened.model, image_set.images, progress=lambda done, _: bar.update(done - bar.n)
+        )
+    labels, probabilities = labels[known], probabilities[known]
+    typer.echo(f"{run.name} on {image_set.name}, {len(labels):,} images with a known label")
+    typer.echo(f"accuracy {accuracy(labels, probabilities):.2%}")
+    typer.echo(f"loss     {cross_entropy(labels, probabilities):.4f}")
+    matrix = confusion_matrix(labels, probabilities.argmax(axis=1), len(opened.classes))
+    typer.echo(
+        per_class(matrix, opened.classes).to_string(index=False, float_format="{:.3f}".format)
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -8,11 +8,12 @@ import numpy as np
 import streamlit as st
 
 from core.checkpoint import Run
-from core.data import ImageSet, download_cifar10, source_name
+from core.data import ImageSet, download_cifar10, has_cifar10, source_name
 from core.errors import DataError, VitascopeError
 from core.heads import cls_entropy
 from core.selection import ORDERS, OUTCOMES, Verdicts, select, verdicts
 from ui import library
+from ui.settings import settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,8 +161,8 @@ def _note_unknown(name: str, options: list[str]) -> None:
 
 
 def offer_cifar10(key: str) -> None:
-    """A button that gets CIFAR-10, where it is not there yet."""
-    if any("cifar10:" in source or "CIFAR-10" in source for source in library.sources()[0]):
+    """A button that gets CIFAR-10, for those who brought no images and have not got it yet."""
+    if has_cifar10() or settings().data:
         return
     if st.button(
         "Get CIFAR-10 (170 MB)",
