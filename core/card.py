@@ -27,7 +27,8 @@ def model_card(folder: str | Path) -> str:
         "Kept epoch": _epoch_words(run),
         "Hardware": f"{about['hardware']}, {about['precision']}"
         + (", compiled" if about["compiled"] else ""),
-        "Time": f"{run.history['seconds'].sum() / 60:.0f} minutes for {len(run.history)} epochs",
+        "Time": f"{run.history['seconds'].sum() / 60:.0f} minutes for {len(run.history)} epochs, "
+        f"median {run.history['images_per_second'].median():,.0f} images/s",
         "Versions": ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
     }
     lines = [f"| {name} | {words} |" for name, words in rows.items()]

@@ -6,7 +6,9 @@ import json
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -119,6 +121,21 @@ def open_images(source: str | Path, size: int | None = None) -> ImageSet:
     if (path / split).is_dir():
         return _open_folder(path / split, size)
     raise DataError(f"{path} holds neither {split}.parquet, nor cifar-10-batches-py, nor {split}/.")
+
+
+def open_pictures(files: dict[str, BinaryIO], size: int | None = None) -> ImageSet:
+    """Pictures that lie in no folder, such as uploads, as a set without labels.
+
+    Args:
+        files: what Pillow opens, by name.
+        size: as in `open_images`.
+
+    Raises:
+        DataError: none of them is a picture.
+    """
+    images, readable = _decode(list(files.values()), size, np.zeros)
+    skipped = [name for name, good in zip(files, readable) if not good]
+    return image_set("Your pictures", images[: readable.sum()], None, (), skipped=skipped)
 
 
 def find_sources(place: str | Path) -> list[str]:
@@ -325,7 +342,9 @@ def _decoded(name, files, names, labels, classes, size, key) -> ImageSet:
     folder = cache_folder("images") / f"{key}-{size or 'own'}"
     if not folder.exists():
         with atomic_folder(folder) as part:
-            np.save(part / "readable.npy", _decode(files, size, part / "images.npy"))
+            images, readable = _decode(files, size, partial(_create_npy, part / "images.npy"))
+            images.flush()
+            np.save(part / "readable.npy", readable)
     readable = np.load(folder / "readable.npy")  # (N,) bool
     images = np.load(folder / "images.npy", mmap_mode="r")[: readable.sum()]
     labels = None if labels is None else labels[readable]
@@ -333,11 +352,18 @@ def _decoded(name, files, names, labels, classes, size, key) -> ImageSet:
     return image_set(name, images, labels, classes, skipped=skipped)
 
 
-def _decode(files, size, path) -> np.ndarray:
-    """Write the n readable pictures to the first n places of `path`, an (N, H, W, 3) uint8 array.
+def _create_npy(path: Path, shape: tuple[int, ...], dtype) -> np.memmap:
+    return np.lib.format.open_memmap(path, "w+", dtype, shape)
+
+
+def _decode(files, size, create) -> tuple[np.ndarray, np.ndarray]:
+    """Decode the n readable pictures into the first n places of an array.
+
+    Args:
+        create: makes the array, from shape and dtype, in memory or on disk.
 
     Returns:
-        (N,) bool, which of the files were readable.
+        (N, H, W, 3) uint8, and (N,) bool, which of the N files were readable.
     """
     sizes = {size_of for size_of in map(_picture_size, files) if size_of}
     if not sizes:
@@ -348,7 +374,7 @@ def _decode(files, size, path) -> np.ndarray:
         width, height = sizes.pop()
     else:
         width = height = min(map(min, sizes))
-    images = np.lib.format.open_memmap(path, "w+", np.uint8, (len(files), height, width, 3))
+    images = create((len(files), height, width, 3), np.uint8)
     readable = np.zeros(len(files), bool)
     for i, file in enumerate(files):
         try:
@@ -357,8 +383,7 @@ def _decode(files, size, path) -> np.ndarray:
             readable[i] = True
         except BROKEN_PICTURE:
             pass  # counted by `readable`, named by the caller
-    images.flush()
-    return readable
+    return images, readable
 
 
 def _picture_size(file) -> tuple[int, int] | None:

@@ -91,6 +91,8 @@ def train(
     step = TrainStep(model, optimizer, recipe.batch_size, precision, compiled)
     total = recipe.epochs * len(images)
     with tqdm(total=total, initial=done * len(images), unit="img", unit_scale=True) as bar:
+        how = f"{precision}, {'compiled' if compiled else 'not compiled'}"
+        bar.write(f"{recipe.name} on {about['hardware']}: {how}")
         for epoch in range(done + 1, recipe.epochs + 1):
             started = time.perf_counter()
             bar.set_description(f"epoch {epoch}/{recipe.epochs}")

@@ -81,18 +81,19 @@ def _choose_image(selection: Selection) -> int:
 def _wanted_index(selection: Selection) -> int:
     """The image that was clicked or linked to, else the first of the chosen ones."""
     count = len(selection.images)
-    index = st.session_state.get("index")
-    asked = st.query_params.get("index")
-    if index is None and asked is not None:
-        index = int(asked) if asked.isdecimal() else -1
-    if index is None or not 0 <= index < count:
-        if index is not None:
-            st.warning(
-                f"There is no image {asked or index}: {selection.images.name} has the numbers 0 to "
-                f"{count - 1}.",
-                icon=":material/link_off:",
-            )
-        index = int(selection.indices[0]) if len(selection.indices) else 0
+    first = int(selection.indices[0]) if len(selection.indices) else 0
+    linked = st.query_params.get("index")
+    if "index" in st.session_state:
+        index = st.session_state["index"]
+        index = index if 0 <= index < count else first  # another set may have fewer
+    elif linked is None or (linked.isdecimal() and int(linked) < count):
+        index = int(linked or first)
+    else:
+        index = first
+        st.warning(
+            f"There is no image {linked}: {selection.images.name} has 0 to {count - 1}.",
+            icon=":material/link_off:",
+        )
     st.session_state["index"] = index
     return index
 

@@ -39,19 +39,20 @@ def render(selection: Selection) -> None:
             published = st.toggle(
                 "The tutorial's published losses", value=True, key="published", bind="query-params"
             )
-    _play(selection, smoothing, published)
-
-
-def _play(selection: Selection, smoothing: float, published: bool) -> None:
-    """Curves, and the replay beside them; a fragment of its own, so that only it runs to play."""
     playing = st.session_state.get("playing", False)
-    every = SECONDS_AN_EPOCH if playing else None
-    st.fragment(_show_epoch, run_every=every)(selection, smoothing, published)
+    with st.container():
+        if playing:
+            st.button("Pause", icon=":material/pause:", on_click=_pause)
+        else:
+            st.button("Play", icon=":material/play_arrow:", on_click=_start, args=(run,))
+    # a fragment of its own, so that playing runs nothing else anew
+    fragment = st.fragment(_show_epoch, run_every=SECONDS_AN_EPOCH if playing else None)
+    fragment(selection, smoothing, published, playing)
 
 
-def _show_epoch(selection: Selection, smoothing: float, published: bool) -> None:
+def _show_epoch(selection: Selection, smoothing: float, published: bool, playing: bool) -> None:
     run = selection.run
-    epoch = _choose_epoch(run)
+    epoch = _choose_epoch(run, playing)
     row = run.history[run.history["epoch"] == epoch].iloc[0]
     with st.container(horizontal=True):
         st.metric("Training loss", f"{row['train_loss']:.4f}")
@@ -70,32 +71,28 @@ def _show_epoch(selection: Selection, smoothing: float, published: bool) -> None
         _show_replay(selection, epoch)
 
 
-def _choose_epoch(run: Run) -> int:
-    """Play, pause and a slider; while it plays, every call is the next epoch."""
+def _choose_epoch(run: Run, playing: bool) -> int:
+    """A slider; while the run plays, every call is the next epoch."""
     first, last = int(run.history["epoch"].iloc[0]), int(run.history["epoch"].iloc[-1])
     state = st.session_state
     epoch = min(max(state.get("epoch", run.kept_epoch), first), last)
-    if state.get("playing"):
-        if epoch == last:
+    if playing:
+        if epoch == last or not state["playing"]:
             state["playing"] = False
-            st.rerun()
+            st.rerun()  # the whole page, which stops the fragment's clock
         epoch += 1
     state["epoch"] = epoch
-    if first == last:
-        return epoch
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        if state.get("playing"):
-            st.button("Pause", icon=":material/pause:", on_click=_pause)
-        else:
-            st.button("Play", icon=":material/play_arrow:", on_click=_start, args=(first, last))
+    if first < last:
         st.slider(f"Epoch, of {last}", first, last, key="epoch", on_change=_pause)
     return epoch
 
 
-def _start(first: int, last: int) -> None:
-    st.session_state["playing"] = True
-    if st.session_state["epoch"] == last:
-        st.session_state["epoch"] = first
+def _start(run: Run) -> None:
+    """Play on from the chosen epoch, or from the beginning once the end is reached."""
+    state = st.session_state
+    state["playing"] = True
+    if state.get("epoch", run.kept_epoch) >= run.history["epoch"].iloc[-1]:
+        state["epoch"] = int(run.history["epoch"].iloc[0])
 
 
 def _pause() -> None:

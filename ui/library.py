@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core import checkpoint, data
 from core.attention import Extraction, extract, extract_set
@@ -50,6 +51,16 @@ def sources() -> tuple[list[str], list[str]]:
 @st.cache_resource(max_entries=4, show_spinner="Opening the images …")
 def open_images(source: str, size: int) -> ImageSet:
     return data.open_images(source, size)
+
+
+def open_uploads(uploads: list[UploadedFile], size: int) -> ImageSet:
+    """Uploaded pictures; opened once for as long as the uploads stay the same."""
+    return _open_uploads(tuple(upload.file_id for upload in uploads), size, uploads)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Opening the pictures …")
+def _open_uploads(file_ids: tuple[str, ...], size: int, _uploads: list[UploadedFile]) -> ImageSet:
+    return data.open_pictures({upload.name: upload for upload in _uploads}, size)
 
 
 def extraction(run: Run, images: ImageSet) -> Extraction:

@@ -15,6 +15,8 @@ from core.selection import ORDERS, OUTCOMES, Verdicts, select, verdicts
 from ui import library
 from ui.settings import settings
 
+YOUR_PICTURES = "Your pictures"
+
 
 @dataclass(frozen=True, eq=False)
 class Selection:
@@ -122,13 +124,27 @@ def _choose_images(run: Run) -> ImageSet:
     for problem in problems:
         st.warning(problem, icon=":material/folder_off:")
     names = {source_name(source): source for source in found}
-    _note_unknown("images", list(names))
-    name = st.selectbox("Images", list(names), key="images", bind="query-params")
+    uploads = st.session_state.get("uploads")
+    options = [*names, YOUR_PICTURES] if uploads else list(names)
+    _note_unknown("images", options)
+    name = st.selectbox("Images", options, key="images", bind="query-params")
+    size = run.model.config.image_size
     try:
-        images = library.open_images(names[name], run.model.config.image_size)
+        if name == YOUR_PICTURES:
+            images = library.open_uploads(uploads, size)
+        else:
+            images = library.open_images(names[name], size)
     except DataError as error:
         st.error(f"{error} The sample scenes are shown instead.")
-        images = library.open_images("samples", run.model.config.image_size)
+        images = library.open_images("samples", size)
+    with st.popover("Your pictures", icon=":material/upload:", width="stretch"):
+        st.file_uploader(
+            "PNG, JPEG or WebP; the middle square is shown to the model. They stay in memory.",
+            type=["png", "jpg", "jpeg", "webp"],
+            accept_multiple_files=True,
+            key="uploads",
+            on_change=_show_uploads,
+        )
     if images.skipped:
         with st.expander(f"{len(images.skipped)} files skipped", icon=":material/broken_image:"):
             st.caption("These could not be read as pictures:")
@@ -140,6 +156,13 @@ def _choose_images(run: Run) -> ImageSet:
             "are shown without right or wrong."
         )
     return images
+
+
+def _show_uploads() -> None:
+    if st.session_state["uploads"]:
+        st.session_state["images"] = YOUR_PICTURES
+    elif st.session_state.get("images") == YOUR_PICTURES:
+        del st.session_state["images"]
 
 
 def _choose_classes(run: Run) -> list[str]:
