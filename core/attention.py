@@ -1,6 +1,5 @@
 """Attention out of a model: everything for a few images, the CLS rows for a whole set."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +8,7 @@ import torch
 from core.data import ImageSet
 from core.files import atomic_folder, cache_folder
 from core.model import VisionTransformer
-
-Progress = Callable[[int, int], None]  # images done, images in all
+from core.progress import Progress, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +52,7 @@ def extract_set(
     images: ImageSet,
     *,
     batch_size: int = 256,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Extraction:
     """Probabilities and CLS rows of a whole set in one pass, in float32.
 

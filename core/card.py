@@ -60,12 +60,12 @@ def _set_words(about: dict) -> str:
 
 
 def _accuracy_words(run: Run) -> str:
-    if run.predictions is None:
+    results = evaluate.test_results(run)
+    if results is None:
         return "not yet known: the first epoch is not over"
-    labels = run.predictions["label"].to_numpy()
-    share = evaluate.accuracy(labels, run.predictions[list(run.classes)].to_numpy())
+    share, count = evaluate.accuracy(*results), len(results[0])
     # a count of independent hits: its standard error times 1.96
-    margin = 1.96 * np.sqrt(share * (1 - share) / len(labels))
+    margin = 1.96 * np.sqrt(share * (1 - share) / count)
     return (
         f"{share:.2%} (one run; ± {margin:.2%} with 95 % confidence, for the size of the test set)"
     )

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from core.errors import DataError, DownloadError
 from core.files import atomic_file, atomic_folder, cache_folder
+from core.progress import Progress, silent
 
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -188,7 +188,7 @@ def has_cifar10() -> bool:
     return (cifar10_folder() / "cifar-10-batches-py").is_dir()
 
 
-def download_cifar10(progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+def download_cifar10(progress: Progress = silent) -> None:
     """Download torchvision's CIFAR-10 archive (170 MB), check it, and unpack it.
 
     Args:

@@ -3,7 +3,6 @@
 `python -m core.evaluate checkpoints/tutorial --images cifar10:test` measures a run folder anew.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +12,11 @@ import torch
 import typer
 from tqdm import tqdm
 
-from core.checkpoint import load_run
+from core.checkpoint import Run, load_run
 from core.data import open_images
 from core.errors import VitascopeError
 from core.model import VisionTransformer
-
-Progress = Callable[[int, int], None]  # images done, images in all
+from core.progress import Progress, silent
 
 
 @torch.inference_mode()
@@ -27,12 +25,13 @@ def predict(
     images: np.ndarray | torch.Tensor,
     *,
     batch_size: int = 256,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> np.ndarray:
     """Class probabilities (N, classes) float32 of a whole set, in float32.
 
     Args:
         images: whatever `model.prepare` takes, N of them.
+        progress: called with the images done and the images in all.
     """
     probabilities = np.empty((len(images), model.config.classes), np.float32)
     for start in range(0, len(images), batch_size):
@@ -40,6 +39,14 @@ def predict(
         probabilities[start : start + len(batch)] = model(batch).softmax(dim=-1).cpu()
         progress(start + len(batch), len(images))
     return probabilities
+
+
+def test_results(run: Run) -> tuple[np.ndarray, np.ndarray] | None:
+    """Labels (n,) int64 and probabilities (n, classes) float32 that a run folder brings with it."""
+    if run.predictions is None:
+        return None
+    probabilities = run.predictions[list(run.classes)].to_numpy(np.float32)
+    return run.predictions["label"].to_numpy(), probabilities
 
 
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:

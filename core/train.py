@@ -82,8 +82,8 @@ def train(
     history = checkpoint.load_history(out)
     history = history[history["epoch"] <= done]
     replay = Replay(model, test_set)
-    if done:
-        replay.take_over(checkpoint.load_replay(out), done)
+    if done and (earlier := checkpoint.load_replay(out)):
+        replay.take_over(earlier, done)
 
     images = torch.tensor(train_set.images, device=device)  # (N, S, S, C) uint8
     labels = torch.tensor(train_set.labels, device=device)  # (N,)

@@ -71,11 +71,11 @@ def _choose_results(selection: Selection) -> tuple[np.ndarray, np.ndarray, bool]
     whose results come with it even where its images are not here.
     """
     run, columns = selection.run, selection.verdicts
-    tested = run.predictions
+    tested = evaluate.test_results(run)
     of_sidebar = f"{selection.images.name} ({columns.known.sum():,})"
     options = [of_sidebar] if selection.has_labels else []
     if tested is not None and not sidebar.is_test_set(run, selection.images):
-        options.append(f"{run.config['data']['test']['name']} ({len(tested):,})")
+        options.append(f"{run.config['data']['test']['name']} ({len(tested[0]):,})")
     if not options:
         return None
     choice = options[0]
@@ -85,7 +85,7 @@ def _choose_results(selection: Selection) -> tuple[np.ndarray, np.ndarray, bool]
         # unknown labels would be a row of their own
         labels = columns.labels[columns.known]
         return labels, np.asarray(selection.probabilities)[columns.known], True
-    return tested["label"].to_numpy(), tested[list(run.classes)].to_numpy(), False
+    return *tested, False
 
 
 def _choose_cell(cell: tuple[int, int]) -> None:

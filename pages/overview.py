@@ -52,10 +52,9 @@ def _card(selection: Selection) -> None:
     st.subheader(f"The model: {run.name}")
     config = run.model.config
     with st.container(horizontal=True):
-        if run.predictions is not None:
-            labels = run.predictions["label"].to_numpy()
-            share = evaluate.accuracy(labels, run.predictions[list(run.classes)].to_numpy())
-            st.metric("Test accuracy", f"{share:.1%}", help=f"of {len(labels):,} images")
+        if results := evaluate.test_results(run):
+            tested_on = f"of {len(results[0]):,} images: {run.config['data']['test']['name']}"
+            st.metric("Test accuracy", f"{evaluate.accuracy(*results):.1%}", help=tested_on)
         st.metric("Parameters", f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.1f} M")
         if run.kept_epoch:
             st.metric("Kept epoch", f"{run.kept_epoch} of {len(run.history)}")

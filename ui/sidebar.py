@@ -10,6 +10,7 @@ import streamlit as st
 from core.checkpoint import Run
 from core.data import ImageSet, download_cifar10, has_cifar10, source_name
 from core.errors import DataError, VitascopeError
+from core.evaluate import test_results
 from core.heads import cls_entropy
 from core.selection import ORDERS, OUTCOMES, Verdicts, select, verdicts
 from ui import library
@@ -217,8 +218,8 @@ def is_test_set(run: Run, images: ImageSet) -> bool:
 
 def _probabilities(run: Run, images: ImageSet) -> np.ndarray:
     """From the run folder where it holds them for just these images, else from the model."""
-    if run.predictions is not None and is_test_set(run, images):
-        return run.predictions[list(run.classes)].to_numpy(np.float32)
+    if is_test_set(run, images) and (results := test_results(run)):
+        return results[1]
     return library.extraction(run, images).probabilities
 
 
