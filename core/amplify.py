@@ -55,13 +55,13 @@ def amplify(
     """
     if isinstance(attention_or_map, torch.Tensor):
         attention_or_map = attention_or_map.detach().cpu()
-    values = np.asarray(attention_or_map, np.float32)
+    values = np.ascontiguousarray(attention_or_map, np.float32)
     image = _as_floats(image)
     if resize not in RESIZE:
         raise InputError(f"There is no resize method {resize!r}; choose from {', '.join(RESIZE)}.")
     if not np.isfinite(values).all():
         raise InputError("The map holds values that are not finite numbers.")
-    if values.ndim == 3:
+    if values.ndim == 3 and len(values):
         average = values[:, 0, prefix:].mean(axis=0, keepdims=True)  # (1, gh*gw)
         side = round(average.size**0.5)
         if values.shape[1] != values.shape[2] or side * side != average.size or not average.size:

@@ -43,8 +43,12 @@ def cls_maps(
     Args:
         images: whatever `model.prepare` takes, N of them.
     """
-    batches = [rows for _, rows in _passes(model, images, batch_size)]
-    return np.concatenate(batches).reshape(len(images), *_shape(model)[:2], *model.config.grid)
+    maps = np.empty((len(images), *_shape(model)), np.float32)
+    done = 0
+    for _, rows in _passes(model, images, batch_size):
+        maps[done : done + len(rows)] = rows
+        done += len(rows)
+    return maps.reshape(*maps.shape[:3], *model.config.grid)
 
 
 def extract_set(

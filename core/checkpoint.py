@@ -10,6 +10,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ class Run:
     @property
     def kept_epoch(self) -> int:
         """The epoch that the weights are of; 0 where nothing is known of the training."""
-        return kept_epoch(self.history, self.config.get("recipe", {}).get("keep_from", 1))
+        return kept_epoch(self.history, (self.config.get("recipe") or {}).get("keep_from", 1))
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,12 @@ HISTORY = {
 def kept_epoch(history: pd.DataFrame, keep_from: int) -> int:
     """The epoch whose weights a run keeps: the lowest validation loss from `keep_from` on.
 
-    Before `keep_from` it is the newest epoch, so that a run folder can be used at any time; 0
-    before the first.
+    Before `keep_from` it is the newest epoch, so that a run folder can be used at any time, and
+    also where no validation loss is a number; 0 before the first.
     """
     if history.empty:
         return 0
-    eligible = history[history["epoch"] >= keep_from]
+    eligible = history[(history["epoch"] >= keep_from) & history["val_loss"].notna()]
     if eligible.empty:
         return int(history["epoch"].iloc[-1])
     return int(eligible.loc[eligible["val_loss"].idxmin(), "epoch"])
@@ -167,9 +168,7 @@ def _checked_config(folder: Path) -> tuple[dict, ViTConfig]:
             f"{name}: config.json names {classes} classes for a model of {model_config.classes}."
         )
     with torch.device("meta"):
-        expected = {
-            k: list(v.shape) for k, v in VisionTransformer(model_config).state_dict().items()
-        }
+        model = VisionTransformer(model_config)
     try:
         with safe_open(folder / "model.safetensors", "pt") as weights:
             found = {key: weights.get_slice(key).get_shape() for key in list(weights.keys())}
@@ -177,13 +176,19 @@ def _checked_config(folder: Path) -> tuple[dict, ViTConfig]:
         raise CheckpointError(f"{name}: model.safetensors is missing.") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{name}: model.safetensors is cut off or damaged.") from error
-    for key in expected.keys() | found.keys():
-        if expected.get(key) != found.get(key):
-            raise CheckpointError(
-                f"{name}: the weights do not fit config.json; `{key}` is "
-                f"{found.get(key, 'missing')} and should be {expected.get(key, 'absent')}."
-            )
+    if misfit := _misfit(found, model):
+        raise CheckpointError(f"{name}: the weights do not fit config.json; {misfit}.")
     return config, model_config
+
+
+def _misfit(found: dict[str, list[int]], model: VisionTransformer) -> str | None:
+    """What is wrong with the shapes of weights that are meant for a model; None if nothing."""
+    expected = {key: list(weights.shape) for key, weights in model.state_dict().items()}
+    for key in [*expected, *found]:
+        if expected.get(key) != found.get(key):
+            is_now, should_be = found.get(key, "missing"), expected.get(key, "absent")
+            return f"`{key}` is {is_now} and should be {should_be}"
+    return None
 
 
 def read_config(folder: Path) -> dict:
@@ -215,7 +220,8 @@ def load_history(folder: Path) -> pd.DataFrame:
     """
     empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in HISTORY.items()})
     try:
-        history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
+        # the C engine of older pandas rounds the last digit
+        history = pd.read_csv(folder / "history.csv", engine="python")
         return history[list(HISTORY)].astype(HISTORY)
     except FileNotFoundError:
         return empty
@@ -234,7 +240,7 @@ def load_replay(folder: Path) -> dict[str, np.ndarray] | None:
             return dict(file)
     except FileNotFoundError:
         return None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise CheckpointError(f"{folder.name}: replay.npz is damaged.") from error
 
 
@@ -248,7 +254,7 @@ def _load_predictions(folder: Path) -> pd.DataFrame | None:
 
 
 def _load_text(path: Path) -> str:
-    return path.read_text("utf-8") if path.is_file() else ""
+    return path.read_text("utf-8", errors="replace") if path.is_file() else ""
 
 
 # --- Writing ----------------------------------------------------------------------------------
@@ -293,7 +299,13 @@ def save_replay(folder: Path, replay: dict[str, np.ndarray]) -> None:
 
 
 def save_predictions(folder: Path, labels, probabilities, classes) -> None:
-    """Write predictions.parquet: index, label, one probability (float32) a class."""
+    """Write predictions.parquet: index, label, one probability (float32) a class.
+
+    Raises:
+        CheckpointError: a class is called like one of the first two columns.
+    """
+    if taken := {"index", "label"} & set(classes):
+        raise CheckpointError(f"A class cannot be called {taken.pop()}; rename it.")
     table = pd.DataFrame(probabilities, columns=list(classes))
     table.insert(0, "label", labels)
     table.insert(0, "index", np.arange(len(table)))
@@ -336,17 +348,18 @@ def import_tutorial(path: str | Path, heads: int) -> VisionTransformer:
     tutorial = _read_state_dict(path)
     try:
         config = _infer_config(tutorial, heads)
-        model = VisionTransformer(config)
-        model.load_state_dict(_translate(tutorial, config.layers))
+        state = _translate(tutorial, config.layers)
     except KeyError as error:
         raise CheckpointError(
             f"{path.name} is not the tutorial's model: it lacks {error}."
         ) from error
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, IndexError, RuntimeError) as error:
         reason = str(error).splitlines()[0].rstrip(".:")
-        raise CheckpointError(
-            f"{path.name} does not fit the tutorial's model: {reason}."
-        ) from error
+        raise CheckpointError(f"{path.name} is not the tutorial's model: {reason}.") from error
+    model = VisionTransformer(config)
+    if misfit := _misfit({key: list(weights.shape) for key, weights in state.items()}, model):
+        raise CheckpointError(f"{path.name} is not the tutorial's model: {misfit}.")
+    model.load_state_dict(state)
     return model.eval().requires_grad_(False)
 
 
@@ -393,22 +406,25 @@ def _root(n: float) -> int:
 
 
 def _translate(tutorial: dict[str, torch.Tensor], layers: int) -> dict[str, torch.Tensor]:
-    """The tutorial's tensors under our names, its three attention layers joined into one."""
-    state = {}
+    """The tutorial's tensors under our names, its three attention layers joined into one.
+
+    A tensor that the tutorial does not have keeps its name, for `_misfit` to find.
+    """
+    tutorial, state = dict(tutorial), {}
     for ours, theirs in _TUTORIAL_KEYS.items():
         for i in range(layers if "{i}" in ours else 1):
             target, source = ours.format(i=i), theirs.format(i=i)
             if source in tutorial:  # a bare parameter
-                state[target] = tutorial[source]
+                state[target] = tutorial.pop(source)
                 continue
             for part in ("weight", "bias"):
-                state[f"{target}.{part}"] = tutorial[f"{source}.{part}"]
+                state[f"{target}.{part}"] = tutorial.pop(f"{source}.{part}")
     for i in range(layers):
         attention = f"transformer.{i}.work1.fn.1"
         for part in ("weight", "bias"):
-            parts = [tutorial[f"{attention}.{name}.{part}"] for name in ("query", "key", "value")]
-            state[f"blocks.{i}.attention.qkv.{part}"] = torch.cat(parts)
-    return state
+            names = (f"{attention}.{name}.{part}" for name in ("query", "key", "value"))
+            state[f"blocks.{i}.attention.qkv.{part}"] = torch.cat([tutorial.pop(n) for n in names])
+    return state | tutorial
 
 
 def main(

@@ -6,6 +6,7 @@ import json
 import urllib.request
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,7 +32,7 @@ class ImageSet:
 
     Attributes:
         name: what people call the set, for headings and cards.
-        images: (N, H, W, 3) uint8, read-only.
+        images: (N, H, W, 3) uint8; this and the other arrays are read-only.
         labels: (N,) int64 into `classes`, or None where nobody said.
         classes: class names, in label order.
         fingerprint: 16 hexadecimal digits that change with any pixel, label or class name.
@@ -74,15 +75,17 @@ class ImageSet:
 
 def image_set(name, images, labels, classes, masks=None, skipped=()) -> ImageSet:
     """An ImageSet of arrays in memory, with its fingerprint; shapes and dtypes as in `ImageSet`."""
-    labels = None if labels is None else np.asarray(labels, np.int64)
+    labels = None if labels is None else np.array(labels, np.int64)
     digest = hashlib.blake2b(digest_size=8)
     digest.update(repr((images.shape, tuple(classes))).encode())
     for start in range(0, len(images), 1024):  # a memory-mapped set never comes into memory whole
         digest.update(np.ascontiguousarray(images[start : start + 1024]))
     if labels is not None:
         digest.update(labels)
-    images = images.view()
-    images.flags.writeable = False
+    images, masks = images.view(), None if masks is None else masks.view()
+    for array in (images, labels, masks):
+        if array is not None:
+            array.flags.writeable = False
     return ImageSet(name, images, labels, tuple(classes), digest.hexdigest(), masks, tuple(skipped))
 
 
@@ -168,7 +171,7 @@ def source_name(source: str) -> str:
     if where == "samples":
         return "Sample scenes"
     if where == "cifar10":
-        return f"CIFAR-10 {split}"
+        return f"CIFAR-10 {split or 'test'}"
     path = Path(where)
     if split is None:
         return f"{path.parent.name}/{path.name}" if path.parent.name else path.name
@@ -207,7 +210,7 @@ def download_cifar10(progress: Progress = silent) -> None:
                 _download(CIFAR10.url, part, progress)
                 if not check_integrity(part, CIFAR10.tgz_md5):
                     raise DownloadError("What arrived is not CIFAR-10; please try again.")
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise DownloadError(
                 "CIFAR-10 could not be downloaded: this machine reaches no server that has it. "
                 "The sample scenes work without it."
@@ -274,17 +277,25 @@ def _open_parquet(path: Path, size: int | None) -> ImageSet:
                 f"{path.name} has the columns {', '.join(schema.names)}; "
                 "Vitascope needs `img` (a struct with `bytes`) and `label`."
             )
-        if not pa.types.is_struct(schema.field("img").type) or not pa.types.is_integer(
-            schema.field("label").type
-        ):
-            raise DataError(f"{path.name}: `img` must be a struct with `bytes`, `label` a number.")
+        picture, label = schema.field("img").type, schema.field("label").type
+        if not (pa.types.is_struct(picture) and picture.get_field_index("bytes") >= 0):
+            raise DataError(f"{path.name}: `img` must be a struct with `bytes`.")
+        if not pa.types.is_integer(label):
+            raise DataError(f"{path.name}: `label` must be a whole number.")
         try:
             table = file.read(columns=["img", "label"])
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path.name} is damaged and cannot be read.") from error
     pictures = pc.struct_field(table["img"], "bytes").to_pylist()
+    if table["label"].null_count:
+        raise DataError(f"{path.name} has {table['label'].null_count} rows without a label.")
     labels = table["label"].to_numpy()
     classes = _parquet_classes(schema, labels)
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+        raise DataError(
+            f"{path.name} has labels from {labels.min()} to {labels.max()} for "
+            f"{len(classes)} classes."
+        )
     copy = ", JPEG copy" if pictures and (pictures[0] or b"")[:2] == b"\xff\xd8" else ""
     cifar10 = classes == CIFAR10_CLASSES
     name = f"CIFAR-10 {path.stem}{copy}" if cifar10 else source_name(str(path))
@@ -295,12 +306,12 @@ def _open_parquet(path: Path, size: int | None) -> ImageSet:
 
 def _parquet_classes(schema, labels) -> tuple[str, ...]:
     """Class names as Hugging Face writes them into the file; else CIFAR-10's, else numbers."""
-    about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    names = about.get("info", {}).get("features", {}).get("label", {}).get("names")
-    if names:
-        return tuple(names)
-    count = int(labels.max(initial=0)) + 1
-    return CIFAR10_CLASSES if count <= 10 else tuple(f"class {i}" for i in range(count))
+    try:
+        about = json.loads((schema.metadata or {})[b"huggingface"])
+        return tuple(map(str, about["info"]["features"]["label"]["names"]))
+    except (KeyError, TypeError, ValueError):
+        count = int(labels.max(initial=0)) + 1
+        return CIFAR10_CLASSES if count <= 10 else tuple(f"class {i}" for i in range(count))
 
 
 def _open_folder(path: Path, size: int | None) -> ImageSet:
@@ -325,7 +336,13 @@ def _class_folders(path: Path) -> list[Path]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and not path.name.startswith(".")  # macOS leaves such files beside pictures
+        and path.is_file()
+    )
 
 
 # --- Decoding, once ---------------------------------------------------------------------------
@@ -383,13 +400,18 @@ def _decode(files, size, create) -> tuple[np.ndarray, np.ndarray]:
             readable[i] = True
         except BROKEN_PICTURE:
             pass  # counted by `readable`, named by the caller
+    if not readable.any():
+        raise DataError("None of the pictures could be read.")
     return images, readable
 
 
 def _picture_size(file) -> tuple[int, int] | None:
     try:
         with Image.open(file) as picture:  # reads the header only
-            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            # a PNG without EXIF would be decoded to look for it
+            lacks = picture.format == "PNG" and "exif" not in picture.info
+            exif = {} if lacks else picture.getexif()
+            turned = exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
             return picture.size[::-1] if turned else picture.size
     except BROKEN_PICTURE:
         return None
@@ -397,7 +419,10 @@ def _picture_size(file) -> tuple[int, int] | None:
 
 def _fit(picture: Image.Image, width: int, height: int) -> np.ndarray:
     """The middle of a picture at another size, (height, width, 3) uint8."""
-    upright = ImageOps.exif_transpose(picture).convert("RGB")
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode.startswith("I"):  # 16 bits a pixel, which `convert` would cut off at 255
+        upright = Image.fromarray((np.asarray(upright) // 256).astype(np.uint8))
+    upright = upright.convert("RGB")
     if upright.size != (width, height):
         upright = ImageOps.fit(upright, (width, height), Image.Resampling.BICUBIC)
     return np.asarray(upright)

@@ -18,10 +18,13 @@ def cls_entropy(cls_rows: np.ndarray) -> np.ndarray:
 
     Args:
         cls_rows: (N, H, gh*gw), attention from CLS to the patches. What CLS gives to itself is
-            left out, so rows are scaled to sum 1 first.
+            left out, so rows are scaled to sum 1 first; a head that gives the patches nothing
+            counts as 0.
 
     Returns:
         (N,) in [0, ln(gh*gw)].
     """
     rows = np.asarray(cls_rows, np.float64)
-    return row_entropy(rows / rows.sum(axis=-1, keepdims=True)).mean(axis=-1)
+    sums = rows.sum(axis=-1, keepdims=True)
+    shares = np.divide(rows, sums, where=sums > 0, out=np.zeros_like(rows))
+    return row_entropy(shares).mean(axis=-1)

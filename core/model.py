@@ -75,6 +75,9 @@ class ViTConfig:
             )
         if self.positions not in ("learned", "sincos"):
             raise ValueError(f"positions must be 'learned' or 'sincos', not {self.positions!r}")
+        for name in ("dropout", "stochastic_depth"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1")
         if self.positions == "sincos" and self.width % 4:
             raise ValueError(f"positions 'sincos' needs a width divisible by 4, not {self.width}")
 
@@ -229,18 +232,21 @@ class VisionTransformer(nn.Module):
         # NumPy pictures are often read-only maps of a file: torch.tensor copies them
         copy = torch.tensor if isinstance(images, np.ndarray) else torch.as_tensor
         images = copy(images, device=self.device)
-        if images.dtype == torch.uint8:
+        given = tuple(images.shape)
+        pictures = images.dtype == torch.uint8
+        if pictures and images.ndim == 4:
             images = images.movedim(-1, 1)  # (B, C, S, S)
-            mean = torch.tensor(self.config.mean, device=self.device).view(-1, 1, 1)
-            std = torch.tensor(self.config.std, device=self.device).view(-1, 1, 1)
-            images = (images.float() / 255 - mean) / std
-        expected = (self.config.channels, self.config.image_size, self.config.image_size)
-        if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+        size = self.config.image_size
+        if images.ndim != 4 or tuple(images.shape[1:]) != (self.config.channels, size, size):
             raise ValueError(
-                f"the model takes {expected[1]}×{expected[2]} images of {expected[0]} channels, "
-                f"these are of shape {tuple(images.shape)}"
+                f"the model takes {size}×{size} images of {self.config.channels} channels, "
+                f"these are of shape {given}"
             )
-        return images
+        if not pictures:
+            return images
+        mean = torch.tensor(self.config.mean, device=self.device).view(-1, 1, 1)
+        std = torch.tensor(self.config.std, device=self.device).view(-1, 1, 1)
+        return (images.float() / 255 - mean) / std
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with any weight or setting."""

@@ -64,7 +64,12 @@ def select(
         order: one of `ORDERS`; "most wrong" begins where the prediction beats the label by most,
             "attention entropy" where the last layer looks most widely (it needs `entropy`). Ties
             keep the set's order.
+
+    Raises:
+        ValueError: the outcome or order is another one.
     """
+    if outcome not in OUTCOMES or order not in ORDERS:
+        raise ValueError(f"There is no outcome {outcome!r} or no order {order!r}.")
     keep = np.ones(len(verdicts.labels), bool)
     if classes:
         keep &= np.isin(np.where(verdicts.known, verdicts.labels, verdicts.predicted), classes)

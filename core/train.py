@@ -77,7 +77,7 @@ def train(
     torch.manual_seed(seed)
     model = VisionTransformer(recipe.model).to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum)
-    _open_folder(out, model, train_set.classes, about, resume)
+    _open_folder(out, model, optimizer, train_set.classes, about, resume)
     done = _load_state(out, model, optimizer)
     history = checkpoint.load_history(out)
     history = history[history["epoch"] <= done]
@@ -184,34 +184,46 @@ def _check_sets(recipe: Recipe, train_set: ImageSet, test_set: ImageSet) -> None
         )
     unknown = sorted(set(test_set.classes) - set(train_set.classes))
     if unknown:
-        raise TrainingError(f"{test_set.name} has a class to learn from nowhere: {unknown[0]}.")
+        raise TrainingError(
+            f"{test_set.name} has the class {unknown[0]}; {train_set.name} lacks it."
+        )
 
 
 def _describe_set(images: ImageSet) -> dict:
     return {"name": images.name, "images": len(images), "fingerprint": images.fingerprint}
 
 
-def _open_folder(out: Path, model, classes, about: dict, resume: bool) -> None:
+def _open_folder(out: Path, model, optimizer, classes, about: dict, resume: bool) -> None:
     """Begin a run folder with the untrained model, or check that the one there is the same run."""
     if not (out / "config.json").exists():
+        out.mkdir(parents=True, exist_ok=True)
+        _save_state(out, model, optimizer, epoch=0)
         checkpoint.save_run(out, model, classes, **about)
         return
     if not resume:
         raise TrainingError(f"{out} already holds a run: add --resume, or choose another --out.")
-    before = checkpoint.read_config(out)
-    now = checkpoint.as_config(model.config, classes, **about)
-    for what in ("model", "classes", "recipe", "seed", "data"):
-        if _fixed(before.get(what)) != _fixed(now[what]):
+    before = _identity(checkpoint.read_config(out))
+    now = _identity(checkpoint.as_config(model.config, classes, **about))
+    for what in now:
+        if before[what] != now[what]:
             raise TrainingError(f"{out} holds a run with another {what}: choose another --out.")
     checkpoint.save_config(out, model.config, classes, **about)
 
 
-def _fixed(settings):
-    """Settings as JSON keeps them, less the number of epochs, which a resumed run may raise."""
-    settings = json.loads(json.dumps(settings))
-    if isinstance(settings, dict):
-        settings.pop("epochs", None)
-    return settings
+def _identity(config: dict) -> dict:
+    """What two sittings of one run have in common, as JSON keeps it.
+
+    The number of epochs may grow, and images may have moved to another place.
+    """
+    config = json.loads(json.dumps(config))
+    recipe, data = config.get("recipe") or {}, config.get("data") or {}
+    return {
+        "model": config.get("model"),
+        "classes": config.get("classes"),
+        "recipe": {name: value for name, value in recipe.items() if name != "epochs"},
+        "seed": config.get("seed"),
+        "data": {split: images.get("fingerprint") for split, images in data.items()},
+    }
 
 
 def _save_state(out: Path, model, optimizer, epoch: int) -> None:
@@ -225,11 +237,9 @@ def _load_state(out: Path, model, optimizer) -> int:
     try:
         state = torch.load(out / "resume.pt", map_location=model.device, weights_only=True)
     except FileNotFoundError:
-        if (out / "history.csv").exists():
-            raise TrainingError(
-                f"{out} cannot go on: it has no resume.pt (a shipped run comes without)."
-            ) from None
-        return 0  # cut off within the first epoch
+        raise TrainingError(
+            f"{out} cannot go on: it has no resume.pt (a shipped run comes without)."
+        ) from None
     except Exception as error:  # torch raises a dozen kinds for files that are not whole
         raise TrainingError(f"{out}/resume.pt is damaged: choose another --out.") from error
     model.load_state_dict(state["model"])

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import random_attention
+
+from core.selection import ORDERS, OUTCOMES, select, verdicts
+
+
+def naive(labels, probabilities, entropy, classes, outcome, order):
+    """The same, one image at a time."""
+    keys = []
+    for i, (label, row) in enumerate(zip(labels, probabilities)):
+        predicted = max(range(len(row)), key=lambda c: (row[c], -c))
+        known = label >= 0
+        if classes and (label if known else predicted) not in classes:
+            continue
+        if outcome == "correct" and not (known and predicted == label):
+            continue
+        if outcome == "wrong" and not (known and predicted != label):
+            continue
+        key = {
+            "data set": i,
+            "most sure": -row[predicted],
+            "least sure": row[predicted],
+            "most wrong": -(row[predicted] - row[label]) if known else 0,
+            "attention entropy": -entropy[i],
+        }[order]
+        keys.append((key, i))
+    return [i for _, i in sorted(keys)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(-1, 3), max_size=20),
+    st.integers(0, 99),
+    st.lists(st.integers(0, 3), max_size=3),
+    st.sampled_from(OUTCOMES),
+    st.sampled_from(ORDERS),
+)
+def test_agrees_with_one_image_at_a_time(labels, seed, classes, outcome, order):
+    labels = np.array(labels, np.int64)
+    # rounded, so that there are ties
+    probabilities = random_attention(len(labels), 4, seed=seed).round(1)
+    entropy = np.random.default_rng(seed).integers(0, 3, len(labels)).astype(float)
+    found = select(
+        verdicts(labels, probabilities, entropy), classes=classes, outcome=outcome, order=order
+    )
+    expected = naive(labels, probabilities, entropy, classes, outcome, order)
+    assert found.tolist() == expected
+    assert found.dtype == np.int64
+
+
+def test_verdicts():
+    probabilities = np.array([[0.7, 0.3], [0.6, 0.4], [0.2, 0.8]], np.float32)
+    found = verdicts(np.array([0, 1, -1]), probabilities)
+    assert found.predicted.tolist() == [0, 0, 1]
+    assert found.confidence.tolist() == pytest.approx([0.7, 0.6, 0.8])
+    assert found.margin.tolist() == pytest.approx([0, 0.2, 0])
+    assert found.margin.dtype == np.float32
+    assert found.known.tolist() == [True, True, False]
+    assert found.correct.tolist() == [True, False, False]
+    assert select(found).tolist() == [0, 1, 2]
+    assert select(found, classes=[1]).tolist() == [1, 2]
+    assert select(found, order="most wrong").tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize("choice", [{"outcome": "right"}, {"order": "random"}])
+def test_unknown_choices_are_refused(choice):
+    with pytest.raises((ValueError, KeyError)):
+        select(verdicts(np.array([0]), np.ones((1, 2), np.float32)), **choice)
