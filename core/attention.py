@@ -51,6 +51,16 @@ def cls_maps(
     return maps.reshape(*maps.shape[:3], *model.config.grid)
 
 
+def last_layer_maps(cls_rows: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """CLS maps (n, gh, gw) float32 of the last layer, mean of its heads.
+
+    Args:
+        cls_rows: (n, L, H, gh*gw), as in `Extraction`.
+        grid: (gh, gw).
+    """
+    return cls_rows[:, -1].mean(axis=1, dtype=np.float32).reshape(-1, *grid)
+
+
 def extract_set(
     model: VisionTransformer,
     images: ImageSet,

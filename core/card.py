@@ -17,10 +17,9 @@ def model_card(folder: str | Path) -> str:
     run = load_run(folder)
     about = run.config
     size = run.model.config
-    parameters = sum(weights.numel() for weights in run.model.parameters())
     rows = {
         "Model": f"ViT, patch {size.patch_size}, {size.width} wide, {size.layers} layers, "
-        f"{size.heads} heads, {parameters:,} parameters",
+        f"{size.heads} heads, {run.model.parameter_count:,} parameters",
         "Trained on": _set_words(about["data"]["train"]),
         "Tested on": _set_words(about["data"]["test"]),
         "Test accuracy": _accuracy_words(run),

@@ -6,6 +6,7 @@ that the tutorial saved, for the dashboard to open.
 
 import csv
 import json
+import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,9 +57,19 @@ class Run:
     fingerprint: str
 
     @property
+    def test_set(self) -> dict:
+        """`name`, `images` (how many) and `fingerprint` of its test images; {} if unknown."""
+        return (self.config.get("data") or {}).get("test") or {}
+
+    @property
+    def recipe(self) -> dict:
+        """The settings it was trained with; {} where nothing is known of the training."""
+        return self.config.get("recipe") or {}
+
+    @property
     def kept_epoch(self) -> int:
         """The epoch that the weights are of; 0 where nothing is known of the training."""
-        return kept_epoch(self.history, (self.config.get("recipe") or {}).get("keep_from", 1))
+        return kept_epoch(self.history, self.recipe.get("keep_from", 1))
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,7 @@ class RunEntry:
     problem: str | None
 
 
+REPLAY = ("source", "index", "epoch", "cls_maps", "rollout", "probabilities")
 HISTORY = {
     "epoch": "int64",
     "train_loss": "float64",
@@ -116,7 +128,7 @@ def load_run(folder: str | Path) -> Run:
         config=config,
         classes=tuple(config["classes"]),
         history=load_history(folder),
-        predictions=_load_predictions(folder),
+        predictions=_load_predictions(folder, config["classes"]),
         replay=load_replay(folder),
         card=_load_text(folder / "README.md"),
         fingerprint=model.fingerprint(),
@@ -132,10 +144,10 @@ def list_runs(roots: list[str | Path]) -> list[RunEntry]:
     for root in map(Path, roots):
         if (root / "config.json").is_file():
             folders.append(root)
-        elif root.is_dir():
+        elif root.is_dir() and os.access(root, os.R_OK | os.X_OK):
             folders += sorted(p for p in root.iterdir() if _looks_like_run(p))
     entries = []
-    for folder in folders:
+    for folder in {folder.resolve(): folder for folder in folders}.values():
         try:
             _checked_config(folder)
             problem = None
@@ -237,19 +249,19 @@ def load_replay(folder: Path) -> dict[str, np.ndarray] | None:
     """
     try:
         with np.load(folder / "replay.npz", allow_pickle=False) as file:
-            return dict(file)
+            return {name: file[name] for name in REPLAY}
     except FileNotFoundError:
         return None
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
         raise CheckpointError(f"{folder.name}: replay.npz is damaged.") from error
 
 
-def _load_predictions(folder: Path) -> pd.DataFrame | None:
+def _load_predictions(folder: Path, classes: list[str]) -> pd.DataFrame | None:
     try:
-        return pd.read_parquet(folder / "predictions.parquet")
+        return pd.read_parquet(folder / "predictions.parquet")[["index", "label", *classes]]
     except FileNotFoundError:
         return None
-    except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
+    except (ValueError, KeyError, OSError) as error:  # pyarrow's errors are ValueErrors
         raise CheckpointError(f"{folder.name}: predictions.parquet is damaged.") from error
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from core.errors import DataError, DownloadError
-from core.files import atomic_file, atomic_folder, cache_folder
+from core.files import atomic_folder, cache_folder
 from core.progress import Progress, silent
 
 CIFAR10_CLASSES = (
@@ -103,7 +103,14 @@ def open_images(source: str | Path, size: int | None = None) -> ImageSet:
     Raises:
         DataError: the source is missing, or not of a kind named above.
     """
-    where, split = _split_of(str(source))
+    try:
+        return _open(str(source), size)
+    except OSError as error:
+        raise DataError(f"{source} cannot be read: {error.strerror or error}.") from error
+
+
+def _open(source: str, size: int | None) -> ImageSet:
+    where, split = _split_of(source)
     if where == "samples":
         return _resized(_open_samples(), size)
     if where == "cifar10":
@@ -126,18 +133,18 @@ def open_images(source: str | Path, size: int | None = None) -> ImageSet:
     raise DataError(f"{path} holds neither {split}.parquet, nor cifar-10-batches-py, nor {split}/.")
 
 
-def open_pictures(files: dict[str, BinaryIO], size: int | None = None) -> ImageSet:
+def open_pictures(files: list[tuple[str, BinaryIO]], size: int | None = None) -> ImageSet:
     """Pictures that lie in no folder, such as uploads, as a set without labels.
 
     Args:
-        files: what Pillow opens, by name.
+        files: names, and what Pillow opens.
         size: as in `open_images`.
 
     Raises:
         DataError: none of them is a picture.
     """
-    images, readable = _decode(list(files.values()), size, np.zeros)
-    skipped = [name for name, good in zip(files, readable) if not good]
+    images, readable = _decode([file for _, file in files], size, np.zeros)
+    skipped = [name for (name, _), good in zip(files, readable) if not good]
     return image_set("Your pictures", images[: readable.sum()], None, (), skipped=skipped)
 
 
@@ -147,7 +154,13 @@ def find_sources(place: str | Path) -> list[str]:
     Raises:
         DataError: there is nothing to open.
     """
-    place = Path(place)
+    try:
+        return _find_sources(Path(place))
+    except OSError as error:
+        raise DataError(f"{place} cannot be read: {error.strerror or error}.") from error
+
+
+def _find_sources(place: Path) -> list[str]:
     if place.is_file():
         return [str(place)]
     if not place.is_dir():
@@ -183,7 +196,7 @@ def source_name(source: str) -> str:
 
 def cifar10_folder() -> Path:
     """Where a download of CIFAR-10 lies: `cifar10` in the cache folder."""
-    return cache_folder("cifar10")
+    return cache_folder() / "cifar10"
 
 
 def has_cifar10() -> bool:
@@ -203,19 +216,19 @@ def download_cifar10(progress: Progress = silent) -> None:
     from torchvision.datasets import CIFAR10  # here: importing torchvision takes a second
     from torchvision.datasets.utils import check_integrity
 
-    archive = cifar10_folder() / CIFAR10.filename
-    if not check_integrity(archive, CIFAR10.tgz_md5):
-        try:
-            with atomic_file(archive) as part:
-                _download(CIFAR10.url, part, progress)
-                if not check_integrity(part, CIFAR10.tgz_md5):
-                    raise DownloadError("What arrived is not CIFAR-10; please try again.")
-        except (OSError, HTTPException) as error:
-            raise DownloadError(
-                "CIFAR-10 could not be downloaded: this machine reaches no server that has it. "
-                "The sample scenes work without it."
-            ) from error
-    CIFAR10(cifar10_folder(), download=True)  # finds the archive and unpacks it
+    try:
+        with atomic_folder(cifar10_folder()) as part:
+            archive = part / CIFAR10.filename
+            _download(CIFAR10.url, archive, progress)
+            if not check_integrity(archive, CIFAR10.tgz_md5):
+                raise DownloadError("What arrived is not CIFAR-10; please try again.")
+            CIFAR10(part, download=True)  # finds the archive and unpacks it
+            archive.unlink()
+    except (OSError, HTTPException) as error:
+        raise DownloadError(
+            "CIFAR-10 could not be downloaded: this machine reaches no server that has it. "
+            "The sample scenes work without it."
+        ) from error
 
 
 def _download(url, path, progress):
@@ -393,13 +406,15 @@ def _decode(files, size, create) -> tuple[np.ndarray, np.ndarray]:
         width = height = min(map(min, sizes))
     images = create((len(files), height, width, 3), np.uint8)
     readable = np.zeros(len(files), bool)
+    place = 0
     for i, file in enumerate(files):
         try:
             with Image.open(file) as picture:
-                images[readable.sum()] = _fit(picture, width, height)
-            readable[i] = True
+                pixels = _fit(picture, width, height)
         except BROKEN_PICTURE:
-            pass  # counted by `readable`, named by the caller
+            continue  # `readable` counts it, the caller names it
+        images[place], readable[i] = pixels, True
+        place += 1
     if not readable.any():
         raise DataError("None of the pictures could be read.")
     return images, readable

@@ -147,6 +147,9 @@ def main(
         probabilities = predict(
             opened.model, image_set.images, progress=lambda done, _: bar.update(done - bar.n)
         )
+    if not known.any():
+        typer.echo(f"{image_set.name} has no label that {run.name} knows.", err=True)
+        raise typer.Exit(1)
     labels, probabilities = labels[known], probabilities[known]
     typer.echo(f"{run.name} on {image_set.name}, {len(labels):,} images with a known label")
     typer.echo(f"accuracy {accuracy(labels, probabilities):.2%}")

@@ -49,7 +49,13 @@ def atomic_folder(path: Path):
     try:
         yield part
         part.chmod(0o755)  # mkdtemp lets only the owner in
-        if not path.exists():
+        for file in filter(Path.is_file, part.iterdir()):
+            with open(file, "rb+") as written:
+                os.fsync(written.fileno())
+        try:
             part.rename(path)
+        except OSError:
+            if not path.exists():
+                raise
     finally:
         shutil.rmtree(part, ignore_errors=True)

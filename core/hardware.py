@@ -42,5 +42,10 @@ def describe_hardware(device: torch.device) -> str:
     """A few words for a model card."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"Apple GPU ({platform.machine()})"
+    # a container may use fewer cores than its host has
+    allowed = getattr(os, "sched_getaffinity", None)
+    cores = len(allowed(0)) if allowed else os.cpu_count()
     features = " with AMX" if torch.cpu._is_amx_tile_supported() else ""
-    return f"{os.cpu_count()} {platform.machine()} CPU cores{features}"
+    return f"{cores} {platform.machine()} CPU cores{features}"

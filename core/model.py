@@ -220,8 +220,8 @@ class VisionTransformer(nn.Module):
         """Pictures to network input on the model's device.
 
         Args:
-            images: (B, S, S, C) uint8, NumPy or torch; or a float tensor (B, C, S, S) that is
-                normalised already, which passes through.
+            images: (B, S, S, C) uint8, NumPy or torch, where a model of one channel takes colours,
+                too; or a float tensor (B, C, S, S) that is normalised already and passes through.
 
         Returns:
             (B, C, S, S) float32, `(picture / 255 - mean) / std`.
@@ -236,6 +236,9 @@ class VisionTransformer(nn.Module):
         pictures = images.dtype == torch.uint8
         if pictures and images.ndim == 4:
             images = images.movedim(-1, 1)  # (B, C, S, S)
+            if self.config.channels == 1 and images.shape[1] == 3:  # brightness, ITU-R BT.601
+                red, green, blue = images.float().unbind(1)
+                images = (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]
         size = self.config.image_size
         if images.ndim != 4 or tuple(images.shape[1:]) != (self.config.channels, size, size):
             raise ValueError(
@@ -255,6 +258,10 @@ class VisionTransformer(nn.Module):
             digest.update(name.encode())
             digest.update(weights.cpu().contiguous().numpy())
         return digest.hexdigest()
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(weights.numel() for weights in self.parameters())
 
     @property
     def device(self) -> torch.device:

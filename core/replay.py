@@ -47,6 +47,7 @@ class Replay:
 
     @torch.inference_mode()
     def _frame(self) -> dict[str, np.ndarray]:
+        self.model.eval()
         prefix, grid = self.model.config.prefix, self.model.config.grid
         logits, attention = self.model(self.images, return_attention=True)
         maps = {

@@ -61,7 +61,7 @@ def train(
     """
     out = Path(out)
     _check_sets(recipe, train_set, test_set)
-    device = torch.device(best_device() if device == "auto" else device)
+    device = _device(best_device() if device == "auto" else device)
     precision = best_precision(device)
     compiled = len(train_set) >= COMPILE_FROM * recipe.batch_size and can_compile(device)
     about = {
@@ -163,9 +163,18 @@ def train_epoch(step, images, labels, seed, bar) -> tuple[float, float]:
         loss_sum += loss
         hits += correct
         seen += len(batch)
-        bar.update(len(batch))
-        bar.set_postfix(loss=f"{loss_sum / seen:.4f}", acc=f"{hits / seen:.1%}", refresh=False)
+        if bar.update(len(batch)):  # it was drawn; reading the sums at every step would slow a GPU
+            bar.set_postfix(loss=f"{loss_sum / seen:.4f}", acc=f"{hits / seen:.1%}", refresh=False)
     return loss_sum.item() / seen, hits.item() / seen
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise TrainingError(f"There is no device {name} here; leave --device out.") from error
+    return device
 
 
 def _check_sets(recipe: Recipe, train_set: ImageSet, test_set: ImageSet) -> None:
@@ -287,7 +296,9 @@ def main(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
-        typer.echo(f"\nStopped. {out} opens as it is; the same command with --resume goes on.")
+        begun = (out / "config.json").exists()
+        goes_on = f" {out} opens as it is; the same command with --resume goes on."
+        typer.echo("\nStopped." + goes_on * begun)
 
 
 def _command(recipe: str, data: str, out: Path, options: dict) -> str:

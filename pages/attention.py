@@ -5,7 +5,6 @@ import streamlit as st
 
 from core.amplify import RESIZE, amplify
 from core.figures import views
-from core.figures.figure import Panel, Panels
 from ui import library, shell
 from ui.show import show_chart, show_panels
 from ui.sidebar import Selection
@@ -19,18 +18,14 @@ def render(selection: Selection) -> None:
     chosen = attention[layer - 1]  # (H, T, T)
     if head is not None:
         chosen = chosen[head - 1 : head]
-    steps = amplify(chosen, image, gain=gain, resize=resize)
+    config = selection.run.model.config
+    steps = amplify(chosen, image, gain=gain, resize=resize, prefix=config.prefix)
     whose = f"layer {layer}, " + ("average of the heads" if head is None else f"head {head}")
 
     left, right = st.columns([3, 2], gap="large")
     with left:
-        result = [
-            Panel("image", f"image #{index}", image),
-            Panel("attention", "attention of CLS", steps.grid, numbers=steps.grid.size <= 36),
-            Panel("amplified", f"amplified × {gain:g}", steps.amplified),
-        ]
-        title = f"Where CLS looks ({whose})"
-        show_panels(Panels(title, result, columns=3), "attention_result", width=192, group=3)
+        figure = views.result(f"Where CLS looks ({whose})", image, steps, gain)
+        show_panels(figure, "attention_result", width=192, group=3)
     with right:
         probabilities = np.asarray(selection.probabilities[index])
         label = int(selection.verdicts.labels[index])
@@ -43,8 +38,8 @@ def render(selection: Selection) -> None:
     )
     figure = views.amplification(f"The six steps ({whose})", steps, gain)
     show_panels(figure, "attention_steps", width=160)
-    maps = _cls_maps(attention[layer - 1], selection)
-    figure = views.head_maps(f"The heads of layer {layer}, on one colour scale", maps)
+    title = f"The heads of layer {layer}, on one colour scale"
+    figure = views.head_maps(title, attention[layer - 1], config)
     show_panels(figure, "attention_heads", width=120, on_click=_choose_head, selected=head or 0)
 
 
@@ -152,12 +147,6 @@ def _controls(layers: int, heads: int) -> tuple[int, int | None, float, str]:
 
 def _choose_head(panel: int) -> None:
     st.session_state["head"] = panel or "average"
-
-
-def _cls_maps(attention: np.ndarray, selection: Selection) -> np.ndarray:
-    """CLS maps (H, gh, gw) of one layer's attention (H, T, T)."""
-    config = selection.run.model.config
-    return attention[:, 0, config.prefix :].reshape(-1, *config.grid)
 
 
 shell.page(render)

@@ -68,9 +68,17 @@ def _go_to_index(selection: Selection) -> None:
 
 def _choose_page(pages: int) -> int:
     """The page's number, kept in range when a filter leaves fewer pages."""
-    st.session_state["page"] = min(max(st.session_state.get("page", 1), 1), pages)
+    linked = st.query_params.get("page", "")
+    page = st.session_state.get("page", int(linked) if linked.isdecimal() else 1)
+    st.session_state["page"] = min(max(page, 1), pages)
     return st.number_input(
-        f"Page, of {pages}", min_value=1, max_value=pages, step=1, key="page", width=130
+        f"Page, of {pages}",
+        min_value=1,
+        max_value=pages,
+        step=1,
+        key="page",
+        bind="query-params",
+        width=130,
     )
 
 

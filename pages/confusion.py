@@ -5,7 +5,7 @@ import streamlit as st
 
 from core import evaluate
 from core.figures import views
-from ui import pictures, shell, sidebar
+from ui import library, pictures, shell
 from ui.show import show_chart, show_panels
 from ui.sidebar import Selection
 
@@ -16,7 +16,8 @@ def render(selection: Selection) -> None:
     st.title("What is taken for what?")
     st.markdown(
         "Rows are what a picture shows, columns what the model says; off the diagonal are its "
-        "mistakes. *Click a cell to see the images behind it.*"
+        "mistakes. *Click a cell to see the images behind it.* (All images count here, also those "
+        "that the sidebar filters out.)"
     )
     results = _choose_results(selection)
     if results is None:
@@ -74,8 +75,8 @@ def _choose_results(selection: Selection) -> tuple[np.ndarray, np.ndarray, bool]
     tested = evaluate.test_results(run)
     of_sidebar = f"{selection.images.name} ({columns.known.sum():,})"
     options = [of_sidebar] if selection.has_labels else []
-    if tested is not None and not sidebar.is_test_set(run, selection.images):
-        options.append(f"{run.config['data']['test']['name']} ({len(tested[0]):,})")
+    if tested is not None and not library.is_test_set(run, selection.images):
+        options.append(f"{run.test_set.get('name', 'Its test set')} ({len(tested[0]):,})")
     if not options:
         return None
     choice = options[0]
@@ -104,17 +105,19 @@ def _show_cell(selection, labels, predicted, have_pixels: bool) -> None:
         st.caption("No image was ever taken so.")
         return
     if not have_pixels:
+        name = selection.run.test_set.get("name", "its test set")
         st.info(
-            "These results came with the model; its test images are not chosen in the sidebar. "
-            "Start the dashboard with `-- --data PATH`, or get CIFAR-10.",
+            f"These results came with the model. To see the pictures, choose {name} as Images; "
+            "where it is not listed, start the dashboard with `-- --data PATH`.",
             icon=":material/hide_image:",
         )
-        sidebar.offer_cifar10("confusion_download")
         return
     positions = np.flatnonzero(selection.verdicts.known)[found]
-    maps = pictures.last_layer_maps(selection, positions[:1000])
+    maps = (
+        selection.cls_rows[positions, -1].mean(axis=1).reshape(-1, *selection.run.model.config.grid)
+    )
     figure = views.mean_pictures(
-        "What they have in common", selection.images.images[positions[:1000]], maps
+        "What they have in common", selection.images.images[positions], maps
     )
     show_panels(figure, "confusion_mean", width=128)
     shown = positions[:SHOWN]

@@ -1,6 +1,5 @@
 """Overview: what the model looks at, in one picture a class; who it is; how it sees."""
 
-import numpy as np
 import streamlit as st
 
 from core import evaluate
@@ -18,8 +17,20 @@ def render(selection: Selection) -> None:
         "pays each patch in the last layer (mean of its heads), and the picture brightened there. "
         "*What it focuses on is for you to say. Click a picture to look closer.*"
     )
-    if not pictures.some_left(selection):
-        return
+    if pictures.some_left(selection):
+        _pictures(selection)
+    card, tokens = st.columns(2, gap="large")
+    with card:
+        _card(selection)
+    with tokens:
+        _tokens(selection)
+    st.subheader("Where to go next")
+    with st.container(horizontal=True):
+        for name, icon, about in shell.NAVIGATION[1:]:
+            st.page_link(shell.path_of(name), label=f"**{name.capitalize()}**: {about}", icon=icon)
+
+
+def _pictures(selection: Selection) -> None:
     chosen = pictures.one_a_class(selection)
     figure = views.triplets(
         f"Picture → attention → amplified ({selection.images.name})",
@@ -36,15 +47,6 @@ def render(selection: Selection) -> None:
         group=3,
         on_click=lambda panel: pictures.open_on_attention(chosen[panel // 3]),
     )
-    card, tokens = st.columns(2, gap="large")
-    with card:
-        _card(selection)
-    with tokens:
-        _tokens(selection, int(chosen[0]))
-    st.subheader("Where to go next")
-    with st.container(horizontal=True):
-        for name, icon, about in shell.NAVIGATION[1:]:
-            st.page_link(shell.path_of(name), label=f"**{name.capitalize()}**: {about}", icon=icon)
 
 
 def _card(selection: Selection) -> None:
@@ -53,9 +55,9 @@ def _card(selection: Selection) -> None:
     config = run.model.config
     with st.container(horizontal=True):
         if results := evaluate.test_results(run):
-            tested_on = f"of {len(results[0]):,} images: {run.config['data']['test']['name']}"
+            tested_on = f"of {len(results[0]):,} images: {run.test_set.get('name', 'its test set')}"
             st.metric("Test accuracy", f"{evaluate.accuracy(*results):.1%}", help=tested_on)
-        st.metric("Parameters", f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.1f} M")
+        st.metric("Parameters", f"{run.model.parameter_count / 1e6:.1f} M")
         if run.kept_epoch:
             st.metric("Kept epoch", f"{run.kept_epoch} of {len(run.history)}")
         st.metric("Layers × heads", f"{config.layers} × {config.heads}")
@@ -64,13 +66,14 @@ def _card(selection: Selection) -> None:
             st.markdown(run.card)
 
 
-def _tokens(selection: Selection, index: int) -> None:
+def _tokens(selection: Selection) -> None:
+    index = selection.indices[0] if len(selection.indices) else 0
     config = selection.run.model.config
     gh, gw = config.grid
     values = config.patch_size**2 * config.channels
     st.subheader(f"How an image becomes {gh * gw} tokens")
     show_panels(
-        views.patches(np.asarray(selection.images.images[index]), config.grid),
+        views.patches(selection.images.images[index], config.grid),
         "overview_patches",
         width=max(16, 256 // gw),
         columns=gw,

@@ -6,7 +6,7 @@ from core.checkpoint import Run
 from core.figures import views
 from ui import library, shell
 from ui.show import show_chart, show_panels
-from ui.sidebar import Selection, is_test_set
+from ui.sidebar import Selection
 
 SECONDS_AN_EPOCH = 0.6  # while it plays
 
@@ -16,7 +16,7 @@ def render(selection: Selection) -> None:
     st.markdown(
         "Training loss falls as long as the model learns its training images by heart; validation "
         "loss tells when it stops learning anything general. *The weights that are kept are those "
-        "of the epoch with the lowest validation loss.*"
+        "of the epoch with the lowest validation loss" + _keep_from(selection.run) + ".*"
     )
     run = selection.run
     if run.history.empty:
@@ -35,11 +35,11 @@ def render(selection: Selection) -> None:
             help="A moving average; the raw values stay visible underneath.",
         )
         published = False
-        if run.config.get("recipe", {}).get("name") == "tutorial":
+        if run.recipe.get("name") == "tutorial":
             published = st.toggle(
                 "The tutorial's published losses", value=True, key="published", bind="query-params"
             )
-    playing = st.session_state.get("playing", False)
+    playing = st.session_state.get("playing") == run.name
     with st.container():
         if playing:
             st.button("Pause", icon=":material/pause:", on_click=_pause)
@@ -77,8 +77,8 @@ def _choose_epoch(run: Run, playing: bool) -> int:
     state = st.session_state
     epoch = min(max(state.get("epoch", run.kept_epoch), first), last)
     if playing:
-        if epoch == last or not state["playing"]:
-            state["playing"] = False
+        if epoch == last or not state.get("playing"):
+            _pause()
             st.rerun()  # the whole page, which stops the fragment's clock
         epoch += 1
     state["epoch"] = epoch
@@ -90,13 +90,18 @@ def _choose_epoch(run: Run, playing: bool) -> int:
 def _start(run: Run) -> None:
     """Play on from the chosen epoch, or from the beginning once the end is reached."""
     state = st.session_state
-    state["playing"] = True
+    state["playing"] = run.name
     if state.get("epoch", run.kept_epoch) >= run.history["epoch"].iloc[-1]:
         state["epoch"] = int(run.history["epoch"].iloc[0])
 
 
 def _pause() -> None:
-    st.session_state["playing"] = False
+    st.session_state.pop("playing", None)
+
+
+def _keep_from(run: Run) -> str:
+    first = run.recipe.get("keep_from", 1)
+    return f", from epoch {first} on" if first > 1 else ""
 
 
 def _show_replay(selection: Selection, epoch: int) -> None:
@@ -112,7 +117,7 @@ def _show_replay(selection: Selection, epoch: int) -> None:
     )
     size = run.model.config.image_size
     sets = {"samples": library.open_images("samples", size)}
-    if is_test_set(run, selection.images):
+    if library.is_test_set(run, selection.images):
         sets["test"] = selection.images
     for source, images in sets.items():
         index = run.replay["index"][run.replay["source"] == source]
@@ -120,7 +125,8 @@ def _show_replay(selection: Selection, epoch: int) -> None:
         figure = views.replay_maps(run, epoch, source, images.images[index], labels, method)
         show_panels(figure, f"training_replay_{source}", width=72, group=2)
     if "test" not in sets:
-        st.caption("The other 12 fixed images are of the test set; choose it in the sidebar.")
+        name = run.test_set.get("name", "the test set")
+        st.caption(f"The other fixed images are of {name}; they show when it is chosen as Images.")
 
 
 shell.page(render)

@@ -33,7 +33,8 @@ def run_folder(tmp_path):
     checkpoint.save_history(folder, make_history([1.0, 1 / 3, 0.7]))
     probabilities = np.random.default_rng(0).dirichlet(np.ones(5), 6).astype(np.float32)
     checkpoint.save_predictions(folder, np.array([0, 1, 2, 3, 4, 0]), probabilities, CLASSES)
-    checkpoint.save_replay(folder, {"epoch": np.arange(3), "source": np.array(["a", "bc"])})
+    replay = {name: np.arange(3) for name in checkpoint.REPLAY}
+    checkpoint.save_replay(folder, {**replay, "source": np.array(["a", "bc"])})
     checkpoint.save_text(folder / "README.md", "# tiny ✓")
     return folder
 
@@ -133,8 +134,8 @@ def test_list_runs_finds_folders_at_any_root(tmp_path, run_folder):
     (run_folder.parent / "notes").mkdir()
     (run_folder.parent / "config.txt").write_text("")
     found = list_runs([run_folder.parent, str(run_folder), tmp_path / "missing"])
-    assert [entry.name for entry in found] == ["another", "tiny", "tiny"]
-    assert [entry.path for entry in found[1:]] == [run_folder, run_folder]
+    assert [entry.name for entry in found] == ["another", "tiny"]  # however often it is named
+    assert found[1].path == run_folder
     assert all(entry.problem is None for entry in found)
     assert list_runs([]) == []
 

@@ -364,13 +364,13 @@ def test_a_broken_decode_leaves_nothing_in_the_cache(folder, own_cache, monkeypa
 
 def test_uploads_need_no_folder():
     pixels = make_pictures(3)
-    files = {f"{i}.png": io.BytesIO(png(picture)) for i, picture in enumerate(pixels)}
-    images = open_pictures({**files, "notes.txt": io.BytesIO(b"hello")})
+    files = [("same.png", io.BytesIO(png(picture))) for picture in pixels]
+    images = open_pictures([*files, ("notes.txt", io.BytesIO(b"hello"))])
     np.testing.assert_array_equal(images.images, pixels)
     assert (images.labels, images.classes, images.skipped) == (None, (), ("notes.txt",))
     assert open_pictures(files, size=4).images.shape == (3, 4, 4, 3)
     with pytest.raises(DataError) as error:
-        open_pictures({"notes.txt": io.BytesIO(b"hello")})
+        open_pictures([("notes.txt", io.BytesIO(b"hello"))])
     assert is_one_sentence(error.value)
 
 

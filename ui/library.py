@@ -1,6 +1,8 @@
 """Models, images and what the one says of the other: opened once, shared by all sessions."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import streamlit as st
@@ -12,6 +14,9 @@ from core.attention import cls_maps as read_cls_maps
 from core.checkpoint import Run, RunEntry
 from core.data import ImageSet
 from core.errors import DataError
+from core.evaluate import test_results
+from core.heads import cls_entropy
+from core.selection import Verdicts, verdicts
 from ui.settings import settings
 
 RUN_FILES = ("config.json", "model.safetensors", "history.csv", "predictions.parquet", "README.md")
@@ -49,8 +54,15 @@ def sources() -> tuple[list[str], list[str]]:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the images …")
-def open_images(source: str, size: int) -> ImageSet:
+def _open_images(source: str, size: int, stamp: tuple[int, ...]) -> ImageSet:
     return data.open_images(source, size)
+
+
+def open_images(source: str, size: int) -> ImageSet:
+    """A source of `sources`, opened; opened anew once its file or folders have changed."""
+    path = Path(source)
+    paths = [path, *(p for p in path.iterdir() if p.is_dir())] if path.is_dir() else [path]
+    return _open_images(source, size, tuple(p.stat().st_mtime_ns for p in paths if p.exists()))
 
 
 def open_uploads(uploads: list[UploadedFile], size: int) -> ImageSet:
@@ -60,27 +72,60 @@ def open_uploads(uploads: list[UploadedFile], size: int) -> ImageSet:
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the pictures …")
 def _open_uploads(file_ids: tuple[str, ...], size: int, _uploads: list[UploadedFile]) -> ImageSet:
-    return data.open_pictures({upload.name: upload for upload in _uploads}, size)
+    return data.open_pictures([(upload.name, upload) for upload in _uploads], size)
 
 
 def extraction(run: Run, images: ImageSet) -> Extraction:
     """Probabilities and CLS rows of the whole set, with a progress bar the first time."""
     slot = _extraction_slot(run.fingerprint, images.fingerprint)
-    if not slot:
-        bar = st.empty()
+    with slot.lock:  # a second session waits for the first instead of doing the same beside it
+        if slot.extraction is None:
+            bar = st.empty()
 
-        def progress(done, total):
-            bar.progress(done / total, f"Reading the attention of {done:,} of {total:,} images …")
+            def progress(done, total):
+                bar.progress(done / total, f"Reading the attention of {done:,} of {total:,} …")
 
-        slot.append(extract_set(run.model, images, progress=progress))
-        bar.empty()
-    return slot[0]
+            slot.extraction = extract_set(run.model, images, progress=progress)
+            bar.empty()
+    return slot.extraction
+
+
+@dataclass
+class _Slot:
+    lock: Lock = field(default_factory=Lock)
+    extraction: Extraction | None = None
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _extraction_slot(model: str, images: str) -> list[Extraction]:
+def _extraction_slot(model: str, images: str) -> _Slot:
     """Empty at first; filled outside, because a cached function cannot show its progress."""
-    return []
+    return _Slot()
+
+
+def probabilities(run: Run, images: ImageSet) -> np.ndarray:
+    """(N, classes) float32: from the run folder where it was tested on just these images."""
+    if is_test_set(run, images) and (results := test_results(run)):
+        return results[1]
+    return extraction(run, images).probabilities
+
+
+def is_test_set(run: Run, images: ImageSet) -> bool:
+    """Whether a set is the one that the run was tested on, to the pixel."""
+    return run.test_set.get("fingerprint") == images.fingerprint
+
+
+def verdicts_of(run: Run, images: ImageSet, with_entropy: bool) -> Verdicts:
+    """What the model says of every image of the set."""
+    chances = probabilities(run, images)
+    cls_rows = extraction(run, images).cls_rows if with_entropy else None
+    key = (run.fingerprint, run.classes, images.fingerprint, with_entropy)
+    return _verdicts(key, run, images, chances, cls_rows)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _verdicts(key, _run: Run, _images: ImageSet, _probabilities, _cls_rows) -> Verdicts:
+    entropy = None if _cls_rows is None else cls_entropy(_cls_rows[:, -1])
+    return verdicts(_images.labels_in(_run.classes), _probabilities, entropy)
 
 
 def attention(run: Run, images: ImageSet, index: int) -> np.ndarray:
@@ -88,7 +133,7 @@ def attention(run: Run, images: ImageSet, index: int) -> np.ndarray:
     return _attention(run.fingerprint, images.fingerprint, index, run, images)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False)
 def _attention(model: str, image_set: str, index: int, _run: Run, _images: ImageSet) -> np.ndarray:
     attention = extract(_run.model, _images.images[index : index + 1])[0].numpy()
     attention.flags.writeable = False

@@ -32,7 +32,10 @@ def settings() -> Settings:
     given, _ = parser.parse_known_args(sys.argv[1:])
     data = given.data or _paths("VITASCOPE_DATA")
     checkpoints = given.checkpoints or _paths("VITASCOPE_CHECKPOINTS")
-    return Settings(tuple(data), (SHIPPED, *checkpoints))
+    return Settings(
+        tuple(path.resolve() for path in data),  # "samples" may be a folder's name, too
+        (SHIPPED, *(path.resolve() for path in checkpoints)),
+    )
 
 
 def _paths(variable: str) -> list[Path]:

@@ -45,7 +45,13 @@ def start() -> None:
             for name, icon, about in NAVIGATION
         ]
     )
-    up = _selection.set(sidebar.draw())
+    if chosen.url_path != "training":
+        st.session_state.pop("playing", None)
+    try:
+        up = _selection.set(sidebar.draw())
+    except VitascopeError as error:
+        st.error(str(error))
+        return
     try:
         chosen.run()
     finally:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import streamlit as st
@@ -10,13 +10,12 @@ import streamlit as st
 from core.checkpoint import Run
 from core.data import ImageSet, download_cifar10, has_cifar10, source_name
 from core.errors import DataError, VitascopeError
-from core.evaluate import test_results
-from core.heads import cls_entropy
-from core.selection import ORDERS, OUTCOMES, Verdicts, select, verdicts
+from core.selection import ORDERS, OUTCOMES, Verdicts, select
 from ui import library
 from ui.settings import settings
 
 YOUR_PICTURES = "Your pictures"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +37,7 @@ class Selection:
     @cached_property
     def probabilities(self) -> np.ndarray:
         """(N, classes) float32"""
-        return _probabilities(self.run, self.images)
+        return library.probabilities(self.run, self.images)
 
     @cached_property
     def cls_rows(self) -> np.ndarray:
@@ -49,9 +48,6 @@ class Selection:
     def has_labels(self) -> bool:
         return bool(self.verdicts.known.any())
 
-    def class_name(self, label: int) -> str:
-        return self.run.classes[label] if label >= 0 else "unknown"
-
 
 def draw() -> Selection:
     """Draw the sidebar; stops the page with one sentence where nothing can be shown."""
@@ -60,8 +56,7 @@ def draw() -> Selection:
         images = _choose_images(run)
         offer_cifar10(key="sidebar_download")
         classes = _choose_classes(run)
-        labels = images.labels_in(run.classes)
-        known = bool((labels >= 0).any())
+        known = bool((images.labels_in(run.classes) >= 0).any())
         outcome = st.segmented_control(
             "Outcome",
             OUTCOMES,
@@ -82,7 +77,7 @@ def draw() -> Selection:
             help="Most wrong: the prediction beats the true class by most. Attention entropy: the "
             "last layer looks most widely first.",
         )
-        columns = _verdicts(run, images, labels, with_entropy=order == "attention entropy")
+        columns = library.verdicts_of(run, images, with_entropy=order == "attention entropy")
         indices = select(
             columns,
             classes=[run.classes.index(name) for name in classes],
@@ -98,7 +93,7 @@ def _choose_run() -> Run:
     for entry in entries:
         if entry.problem:
             st.warning(entry.problem, icon=":material/broken_image:")
-    paths = _by_unique_name([entry.path for entry in entries if not entry.problem])
+    paths = _by_unique_name([(entry.name, entry.path) for entry in entries if not entry.problem])
     if not paths:
         st.error("There is no model here. Train one with `python -m core.train --help`.")
         st.stop()
@@ -111,20 +106,22 @@ def _choose_run() -> Run:
         st.stop()
 
 
-def _by_unique_name(paths: list[Path]) -> dict[str, Path]:
-    """Run folders under their names; a second folder of a name shows its parent, too."""
-    named = {}
-    for path in paths:
-        name = path.name if path.name not in named else f"{path.parent.name}/{path.name}"
-        named[name] = path
-    return named
+def _by_unique_name(named: list[tuple[str, T]]) -> dict[str, T]:
+    """Things under their names; the second of a name is called "name (2)", and so on."""
+    unique = {}
+    for name, thing in named:
+        free, n = name, 2
+        while free in unique:
+            free, n = f"{name} ({n})", n + 1
+        unique[free] = thing
+    return unique
 
 
 def _choose_images(run: Run) -> ImageSet:
     found, problems = library.sources()
     for problem in problems:
         st.warning(problem, icon=":material/folder_off:")
-    names = {source_name(source): source for source in found}
+    names = _by_unique_name([(source_name(source), source) for source in found])
     uploads = st.session_state.get("uploads")
     options = [*names, YOUR_PICTURES] if uploads else list(names)
     _note_unknown("images", options)
@@ -140,7 +137,8 @@ def _choose_images(run: Run) -> ImageSet:
         images = library.open_images("samples", size)
     with st.popover("Your pictures", icon=":material/upload:", width="stretch"):
         st.file_uploader(
-            "PNG, JPEG or WebP; the middle square is shown to the model. They stay in memory.",
+            "PNG, JPEG or WebP; the model sees the middle square. They stay on the machine that "
+            "runs this dashboard.",
             type=["png", "jpg", "jpeg", "webp"],
             accept_multiple_files=True,
             key="uploads",
@@ -209,22 +207,3 @@ def offer_cifar10(key: str) -> None:
         else:
             library.sources.clear()
             st.rerun()
-
-
-def is_test_set(run: Run, images: ImageSet) -> bool:
-    """Whether a set is the one that the run was tested on, to the pixel."""
-    return run.config.get("data", {}).get("test", {}).get("fingerprint") == images.fingerprint
-
-
-def _probabilities(run: Run, images: ImageSet) -> np.ndarray:
-    """From the run folder where it holds them for just these images, else from the model."""
-    if is_test_set(run, images) and (results := test_results(run)):
-        return results[1]
-    return library.extraction(run, images).probabilities
-
-
-def _verdicts(run: Run, images: ImageSet, labels: np.ndarray, with_entropy: bool) -> Verdicts:
-    entropy = None
-    if with_entropy:
-        entropy = cls_entropy(library.extraction(run, images).cls_rows[:, -1])
-    return verdicts(labels, _probabilities(run, images), entropy)

@@ -51,7 +51,7 @@ def _(figure: Matrix) -> go.Figure:
         x=np.array(figure.columns)[columns],
         y=np.array(figure.rows)[rows],
         mode="markers",
-        marker={"symbol": "square", "size": 34, "color": "rgba(0,0,0,0)"},
+        marker={"symbol": "square", "size": min(34, 480 / len(figure.rows)), "color": "#0000"},
         customdata=np.stack([rows, columns], axis=1),
         text=text.ravel(),
         hovertemplate=f"{figure.row_label} %{{y}}<br>{figure.column_label} %{{x}}<br>"
@@ -61,7 +61,7 @@ def _(figure: Matrix) -> go.Figure:
     drawing = go.Figure([heat, cells])
     drawing.update_xaxes(title=figure.column_label, side="bottom", tickangle=-45, showgrid=False)
     drawing.update_yaxes(title=figure.row_label, autorange="reversed", showgrid=False)
-    return _laid_out(drawing, height=520)
+    return _laid_out(drawing, height=max(320, 36 * len(figure.rows) + 160))
 
 
 @draw.register
@@ -123,8 +123,8 @@ def _laid_out(drawing: go.Figure, height: int) -> go.Figure:
 
 
 def _middle(figure: Lines) -> float:
-    ends = [(min(line.x), max(line.x)) for line in figure.series if len(line.x)]
-    return sum(min(ends, default=(0, 0)) + max(ends, default=(0, 0))) / 4
+    places = np.concatenate([np.asarray(line.x, float) for line in figure.series])
+    return (places.min() + places.max()) / 2 if len(places) else 0
 
 
 def map_pixels(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:

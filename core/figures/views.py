@@ -9,8 +9,11 @@ import pandas as pd
 from core.amplify import AmplificationSteps, amplify
 from core.checkpoint import Run
 from core.figures.figure import Bars, Lines, Matrix, Panel, Panels, Series
+from core.model import ViTConfig
 from core.recipes import published_history
 from core.selection import Verdicts
+
+READABLE = 36  # as many numbers can be read in one panel
 
 
 def verdict_note(verdicts: Verdicts, index: int, classes: tuple[str, ...]) -> str:
@@ -82,23 +85,34 @@ def triplets(
     return Panels(title, panels, columns=6)
 
 
+def result(title: str, image: np.ndarray, steps: AmplificationSteps, gain: float) -> Panels:
+    """An image (H, W, 3) beside its map and what came of it."""
+    panels = [
+        Panel("image", "image", image),
+        Panel("attention", "attention", steps.grid, numbers=steps.grid.size <= READABLE),
+        Panel("amplified", f"amplified × {gain:g}", steps.amplified),
+    ]
+    return Panels(title, panels, columns=3)
+
+
 def amplification(title: str, steps: AmplificationSteps, gain: float) -> Panels:
     """The six steps, each with its number and name."""
-    numbered = steps.grid.size <= 36
+    numbered = steps.grid.size <= READABLE
     gh, gw = steps.grid.shape
     panels = [
         Panel("average", f"1  average: CLS to {gh * gw} patches", steps.average, numbers=True),
         Panel("grid", f"2  reshape to {gh} × {gw}", steps.grid, numbers=numbered),
         Panel("resized", "3  resize to the image", steps.resized),
-        Panel("normalised", "4  min-max to 0 … 1", steps.normalised, (0.0, 1.0)),
+        Panel("normalised", "4  min-max to 0 … 1", steps.normalised, (0.0, 1.0), unit="share"),
         Panel("multiplied", "5  × image", steps.multiplied),
         Panel("amplified", f"6  × {gain:g}", steps.amplified),
     ]
     return Panels(title, panels, columns=3)
 
 
-def head_maps(title: str, maps: np.ndarray) -> Panels:
-    """The average of a layer's heads and each head, on one colour scale; maps (H, gh, gw)."""
+def head_maps(title: str, attention: np.ndarray, config: ViTConfig) -> Panels:
+    """CLS maps of a layer's attention (H, T, T): heads' average and each head, on one scale."""
+    maps = attention[:, 0, config.prefix :].reshape(-1, *config.grid)  # (H, gh, gw)
     average = maps.mean(axis=0)
     scale = (float(min(maps.min(), average.min())), float(maps.max()))
     panels = [Panel("average", "average", average, scale)]
@@ -153,14 +167,14 @@ def mean_pictures(title: str, images: np.ndarray, maps: np.ndarray, gain: float 
     steps = amplify(grid, image, gain=gain)
     panels = [
         Panel("mean_image", "mean image", image),
-        Panel("mean_map", "mean attention", grid, numbers=grid.size <= 36),
+        Panel("mean_map", "mean attention", grid, numbers=grid.size <= READABLE),
         Panel("mean_amplified", "amplified", steps.amplified),
     ]
     return Panels(title, panels, columns=3)
 
 
 def smooth(values: np.ndarray, weight: float) -> np.ndarray:
-    """Exponential moving average, (n,): each point keeps `weight` in [0, 1) of the one before."""
+    """Exponential moving average, (n,): the point k places back counts `weight` ** k, in [0, 1)."""
     return pd.Series(values).ewm(alpha=1 - weight, adjust=True).mean().to_numpy()
 
 

@@ -77,6 +77,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (panel.note) figure.append(element("div", `note ${panel.verdict}`, panel.note))
     return figure
   })
+  const focused = [...root.querySelectorAll("button")].findIndex(face => face.matches(":focus"))
   root.replaceChildren(...grouped(figures, data.group))
   if (data.legend) root.append(legend(data.legend))
+  root.querySelectorAll("button")[focused]?.focus()
 }
