@@ -6,7 +6,7 @@ import streamlit as st
 from core.amplify import RESIZE, amplify
 from core.figures import views
 from ui import library, shell
-from ui.show import show_chart, show_panels
+from ui.show import show_chart, show_panels, side_by_side
 from ui.sidebar import Selection
 
 
@@ -22,7 +22,7 @@ def render(selection: Selection) -> None:
     steps = amplify(chosen, image, gain=gain, resize=resize, prefix=config.prefix)
     whose = f"layer {layer}, " + ("average of the heads" if head is None else f"head {head}")
 
-    left, right = st.columns([3, 2], gap="large")
+    left, right = side_by_side()
     with left:
         figure = views.result(f"Where CLS looks ({whose})", image, steps, gain)
         show_panels(figure, "attention_result", width=192, group=3)
@@ -46,7 +46,7 @@ def render(selection: Selection) -> None:
 def _choose_image(selection: Selection) -> int:
     """The image's verdict as title; previous, next and a field for its number."""
     index = _wanted_index(selection)
-    title, steps = st.columns([3, 2], vertical_alignment="bottom")
+    title, steps = side_by_side()
     columns = selection.verdicts
     outcome = {True: " :green[✓]", False: " :red[✗]", None: ""}[views.is_right(columns, index)]
     title.title(f"#{index}  {views.verdict_note(columns, index, selection.run.classes)}{outcome}")

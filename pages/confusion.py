@@ -6,7 +6,7 @@ import streamlit as st
 from core import evaluate
 from core.figures import views
 from ui import library, pictures, shell
-from ui.show import show_chart, show_panels
+from ui.show import show_chart, show_panels, side_by_side
 from ui.sidebar import Selection
 
 SHOWN = 60  # images of a cell
@@ -27,7 +27,7 @@ def render(selection: Selection) -> None:
     classes = selection.run.classes
     predicted = probabilities.argmax(axis=1)
     matrix = evaluate.confusion_matrix(labels, predicted, len(classes))
-    left, right = st.columns([3, 2], gap="large")
+    left, right = side_by_side()
     with left:
         shares = (
             st.segmented_control(
@@ -51,7 +51,7 @@ def render(selection: Selection) -> None:
         st.markdown("**The commonest mistakes**")
         _show_table(evaluate.top_confusions(matrix, classes), "share")
     _show_cell(selection, labels, predicted, have_pixels)
-    left, right = st.columns([3, 2], gap="large")
+    left, right = side_by_side()
     with left:
         st.markdown("**Class by class**")
         _show_table(evaluate.per_class(matrix, classes), "precision", "recall", "f1")

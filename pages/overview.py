@@ -5,7 +5,7 @@ import streamlit as st
 from core import evaluate
 from core.figures import views
 from ui import pictures, shell
-from ui.show import show_panels
+from ui.show import show_panels, side_by_side
 from ui.sidebar import Selection
 
 
@@ -19,7 +19,7 @@ def render(selection: Selection) -> None:
     )
     if pictures.some_left(selection):
         _pictures(selection)
-    card, tokens = st.columns(2, gap="large")
+    card, tokens = side_by_side()
     with card:
         _card(selection)
     with tokens:

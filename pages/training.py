@@ -5,7 +5,7 @@ import streamlit as st
 from core.checkpoint import Run
 from core.figures import views
 from ui import library, shell
-from ui.show import show_chart, show_panels
+from ui.show import show_chart, show_panels, side_by_side
 from ui.sidebar import Selection
 
 SECONDS_AN_EPOCH = 0.6  # while it plays
@@ -60,7 +60,7 @@ def _show_epoch(selection: Selection, smoothing: float, published: bool, playing
         st.metric("Training accuracy", f"{row['train_acc']:.1%}")
         st.metric("Validation accuracy", f"{row['val_acc']:.1%}")
         st.metric("Speed", f"{row['images_per_second']:,.0f} images/s")
-    left, right = st.columns(2, gap="large")
+    left, right = side_by_side()
     with left:
         figure = views.curves([run], "loss", smoothing, published, epoch)
         show_chart(figure, "training_loss", alt=f"Loss by epoch, kept epoch {run.kept_epoch}")

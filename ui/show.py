@@ -17,6 +17,15 @@ FORMATS = {
 }
 
 
+def side_by_side(width: int = 440):
+    """Two places of equal width, one below the other where a place would be narrower than that.
+
+    `st.columns` goes by the window alone, and forgets that the sidebar takes a part of it.
+    """
+    grid = st.grid(2, min_column_width=width, gap="large")
+    return grid.cell(), grid.cell()
+
+
 def show_panels(
     figure: Panels,
     key: str,

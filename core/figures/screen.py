@@ -52,7 +52,8 @@ def _(figure: Matrix) -> go.Figure:
         y=np.array(figure.rows)[rows],
         mode="markers",
         marker={"symbol": "square", "size": min(34, 480 / len(figure.rows)), "color": "#0000"},
-        customdata=np.stack([rows, columns], axis=1),
+        # lists: of an array, the browser would send back an object instead of a pair
+        customdata=np.stack([rows, columns], axis=1).tolist(),
         text=text.ravel(),
         hovertemplate=f"{figure.row_label} %{{y}}<br>{figure.column_label} %{{x}}<br>"
         f"%{{text}} {figure.unit}<extra></extra>",
