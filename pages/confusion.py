@@ -4,8 +4,9 @@ import numpy as np
 import streamlit as st
 
 from core import evaluate
+from core.data import source_name
 from core.figures import views
-from ui import library, pictures, shell
+from ui import library, pictures, shell, sidebar
 from ui.show import show_chart, show_panels, side_by_side
 from ui.sidebar import Selection
 
@@ -111,6 +112,8 @@ def _show_cell(selection, labels, predicted, have_pixels: bool) -> None:
             "where it is not listed, start the dashboard with `-- --data PATH`.",
             icon=":material/hide_image:",
         )
+        if name == source_name("cifar10:test"):
+            sidebar.offer_cifar10("confusion_download")
         return
     positions = np.flatnonzero(selection.verdicts.known)[found]
     maps = (

@@ -35,4 +35,4 @@ def last_layer_maps(selection: Selection, indices: np.ndarray) -> np.ndarray:
 def open_on_attention(index: int) -> None:
     """Show an image on the Attention page."""
     st.session_state["index"] = int(index)
-    st.switch_page(shell.path_of("attention"))
+    shell.go_to("attention", index=str(index))

@@ -25,6 +25,7 @@ NAVIGATION = (
     ("confusion", ":material/grid_on:", "What is taken for what, and the images behind it."),
     ("training", ":material/show_chart:", "How the model became what it is, epoch by epoch."),
 )
+_TARGET = "target_page"
 _selection: ContextVar[Selection | None] = ContextVar("selection", default=None)
 
 
@@ -45,6 +46,10 @@ def start() -> None:
             for name, icon, about in NAVIGATION
         ]
     )
+    if target := st.session_state.pop(_TARGET, None):
+        name, parameters = target
+        # never None: Streamlit refuses to clear the parameters that belong to widgets
+        st.switch_page(path_of(name), query_params=parameters)
     if chosen.url_path != "training":
         st.session_state.pop("playing", None)
     try:
@@ -68,6 +73,14 @@ def page(render: Callable[[Selection], None]) -> None:
         render(selection)
     except VitascopeError as error:
         st.error(str(error))
+
+
+def go_to(name: str, **parameters: str) -> None:
+    """Open another page, with these in its URL beside what the sidebar keeps there.
+
+    It is for callbacks: they run before the frame knows its pages, so the frame does it.
+    """
+    st.session_state[_TARGET] = name, parameters
 
 
 def path_of(name: str) -> Path:

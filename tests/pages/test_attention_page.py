@@ -1,0 +1,87 @@
+"""The Attention page's numbers against the core's, for every control."""
+
+import numpy as np
+import pytest
+from conftest import chart, panels, panels_of
+
+from core.amplify import amplify
+from core.attention import extract
+
+INDEX = 45
+
+
+@pytest.fixture(scope="module")
+def attention(tiny, samples):
+    return extract(tiny.model, samples.images[INDEX : INDEX + 1])[0].numpy()  # (L, H, T, T)
+
+
+def numbers(panel: dict) -> list[str]:
+    return [cell["text"] for row in panel["cells"] for cell in row]
+
+
+def written(values: np.ndarray) -> list[str]:
+    return [f"{value:.3f}" for value in values.ravel()]
+
+
+def test_the_six_steps_follow_layer_head_gain_and_resize(start, samples, attention):
+    at = start("attention", index=str(INDEX))
+
+    def check(heads, gain, resize, whose):
+        steps = amplify(heads, samples.images[INDEX], gain=gain, resize=resize)
+        shown = panels(at, "attention_steps")
+        assert numbers(shown[0]) == numbers(shown[1]) == written(steps.average)
+        assert len(shown[0]["cells"]) == 1
+        assert len(shown[1]["cells"]) == 4
+        assert shown[5]["caption"] == f"6  × {gain:g}"
+        assert f"**The six steps ({whose})**" in [m.value for m in at.markdown]
+        result = panels(at, "attention_result")
+        assert result[0]["caption"] == "image"
+        assert numbers(result[1]) == written(steps.grid)
+        return panels_of(at, "attention_steps")["sheet"]
+
+    sheets = [check(attention[2], 2, "bilinear", "layer 3, average of the heads")]
+    at.slider(key="layer").set_value(1).run()
+    sheets.append(check(attention[0], 2, "bilinear", "layer 1, average of the heads"))
+    at.button_group(key="head").set_value(2).run()
+    sheets.append(check(attention[0, 1:2], 2, "bilinear", "layer 1, head 2"))
+    assert panels_of(at, "attention_heads")["selected"] == 2
+    at.slider(key="gain").set_value(4.5).run()
+    sheets.append(check(attention[0, 1:2], 4.5, "bilinear", "layer 1, head 2"))
+    for method in ("nearest", "bicubic"):
+        at.button_group(key="resize").set_value(method).run()
+        sheets.append(check(attention[0, 1:2], 4.5, method, "layer 1, head 2"))
+    assert len(set(sheets)) == len(sheets)  # each control changed the pictures
+    link = {"layer": "1", "head": "2", "gain": "4.5", "resize": "bicubic", "index": str(INDEX)}
+    again = start("attention", **link)
+    assert panels_of(again, "attention_steps") == panels_of(at, "attention_steps")
+
+
+def test_all_heads_of_a_layer_are_there(start, attention):
+    at = start("attention", index=str(INDEX), layer="2")
+    heads = panels(at, "attention_heads")
+    assert [p["caption"] for p in heads] == ["average", "head 1", "head 2"]
+    maps = attention[1, :, 0, 1:]
+    for panel, values in zip(heads, [maps.mean(axis=0), *maps]):
+        hovers = [cell["hover"] for row in panel["cells"] for cell in row]
+        assert [h.split(": ")[1] for h in hovers] == [f"{v:.4f} attention" for v in values]
+
+
+def test_the_probabilities_are_the_models(start, tiny):
+    at = start("attention", index=str(INDEX))
+    row = tiny.predictions.loc[INDEX, list(tiny.classes)].to_numpy(float)
+    (bars,) = chart(at, "attention_probabilities")
+    order = np.argsort(-row)
+    label = tiny.predictions.loc[INDEX, "label"]
+    assert bars["y"] == [tiny.classes[i] + " ✓" * int(i == label) for i in order]
+    assert bars["text"] == [f"{row[i]:.1%}" for i in order]
+
+
+def test_another_model_may_have_fewer_layers_and_other_heads(start):
+    at = start("attention", layer="3", head="2")
+    at.selectbox(key="model").select("elsewhere").run()
+    assert not at.exception
+    assert at.slider(key="layer").value == 2
+    at.button_group(key="head").set_value(3).run()
+    at.selectbox(key="model").select("tiny").run()
+    assert not at.exception
+    assert at.button_group(key="head").value == "average"

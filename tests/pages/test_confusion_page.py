@@ -1,0 +1,91 @@
+"""The Confusion page against `core.evaluate`."""
+
+import base64
+
+import numpy as np
+import pytest
+from conftest import chart, complaint, panels
+
+from core import evaluate
+
+
+def results(run):
+    probabilities = run.predictions[list(run.classes)].to_numpy()
+    return run.predictions["label"].to_numpy(), probabilities
+
+
+def cells_of(at) -> np.ndarray:
+    values = chart(at, "confusion_matrix")[0]["z"]
+    if isinstance(values, dict):  # plotly's binary form
+        array = np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"])
+        return array.reshape([int(n) for n in values["shape"].split(",")])
+    return np.array(values)
+
+
+def test_counts_shares_and_tables_are_the_cores(start, tiny):
+    labels, probabilities = results(tiny)
+    matrix = evaluate.confusion_matrix(labels, probabilities.argmax(axis=1), 10)
+    at = start("confusion")
+    np.testing.assert_array_equal(cells_of(at), matrix)
+    assert at.metric[0].value == f"{evaluate.accuracy(labels, probabilities):.2%}"
+    assert at.metric[1].value == str(200 - np.trace(matrix))
+    commonest, by_class = (table.value.reset_index(drop=True) for table in at.dataframe)
+    expected = evaluate.top_confusions(matrix, tiny.classes).reset_index(drop=True)
+    assert commonest.equals(expected)
+    assert by_class.equals(evaluate.per_class(matrix, tiny.classes))
+    _, error = evaluate.calibration(labels, probabilities)
+    title = f"**Calibration: expected calibration error {error:.1%}**"
+    assert title in [m.value for m in at.markdown]
+
+    at.button_group(key="cells").set_value("row shares").run()
+    shares = cells_of(at)
+    np.testing.assert_allclose(shares, matrix / 20)  # 20 scenes a class
+    assert chart(at, "confusion_matrix")[0]["text"][0][0] == f"{shares[0, 0]:.0%}"
+
+
+def test_a_cell_shows_its_images(start, tiny):
+    labels, probabilities = results(tiny)
+    predicted = probabilities.argmax(axis=1)
+    matrix = evaluate.confusion_matrix(labels, predicted, 10)
+    row, column = np.unravel_index((matrix * ~np.eye(10, dtype=bool)).argmax(), (10, 10))
+    at = start("confusion")
+    at.session_state["cell"] = (int(row), int(column))
+    at.run()
+    count = matrix[row, column]
+    names = tiny.classes
+    assert at.subheader[0].value == f"{names[row]} → {names[column]}: {count} images"
+    shown = panels(at, "confusion_images")
+    assert len(shown) == count
+    assert {p["note"].rpartition(" ")[0] for p in shown} == {f"{names[row]}\n→ {names[column]}"}
+    captions = [p["caption"] for p in panels(at, "confusion_mean")]
+    assert captions == ["mean image", "mean attention", "amplified"]
+
+    empty = np.argwhere(matrix == 0)[0]
+    at.session_state["cell"] = tuple(empty.tolist())
+    at.run()
+    assert at.subheader[0].value.endswith(": 0 images")
+    assert not at.exception
+    assert not at.get("bidi_component")
+
+
+def test_results_of_the_test_set_without_its_pixels(start, elsewhere):
+    labels, probabilities = results(elsewhere)
+    matrix = evaluate.confusion_matrix(labels, probabilities.argmax(axis=1), 10)
+    at = start("confusion", "elsewhere")
+    (where,) = [g for g in at.get("button_group") if g.label == "Results on"]
+    assert list(where.options) == ["Sample scenes (200)", "Gone (60)"]
+    where.set_value("Gone (60)").run()
+    np.testing.assert_array_equal(cells_of(at), matrix)
+    assert at.metric[0].help == "of 60 images"
+    at.session_state["cell"] = (0, 0)
+    at.run()
+    assert at.subheader[0].value == f"airplane → airplane: {matrix[0, 0]} images"
+    assert "choose Gone as Images" in complaint(at)
+    assert not at.get("bidi_component")
+
+
+@pytest.mark.parametrize("model", ["tiny", "elsewhere"])
+def test_the_choice_of_results_is_offered_only_where_there_is_one(start, model):
+    at = start("confusion", model)
+    offered = any(g.label == "Results on" for g in at.get("button_group"))
+    assert offered == (model == "elsewhere")
