@@ -34,7 +34,9 @@ def render(selection: Selection) -> None:
 
     st.caption(
         "Attention says how CLS weighs the patches in this layer; it does not prove that the "
-        "prediction depends on them."
+        f"prediction depends on them. Looking at all {config.tokens} tokens alike would give each "
+        f"{1 / config.tokens:.4f}; step 4 stretches any difference from that to full contrast, "
+        "however small."
     )
     figure = views.amplification(f"The six steps ({whose})", steps, gain)
     show_panels(figure, "attention_steps", width=160)
