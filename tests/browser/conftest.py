@@ -15,14 +15,13 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Playwright, expect
+from playwright.sync_api import BrowserContext, Page, Playwright
 from tiny_runs import make_tiny_runs
+from waiting import PATIENCE, settled
 
 from core.checkpoint import Run, load_run
 
 ROOT = Path(__file__).parents[2]
-# seconds; a busy machine is slow, not broken
-PATIENCE = int(os.environ.get("VITASCOPE_PATIENCE", "60"))
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",
@@ -33,7 +32,6 @@ CHROMIUM = [
 ]
 # what Streamlit's own page asks for in vain on a deep link, before it asks at the right place
 STREAMLITS_404 = re.compile(r"/\w+/_stcore/(health|host-config)")
-expect.set_options(timeout=PATIENCE * 1000)
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ class Server:
 
     def problems(self) -> list[str]:
         """Lines of the log that speak of an error."""
-        lines = self.log.read_text("utf-8", "replace").splitlines()
+        log = re.sub(r"\x1b\[[\d;]*m", "", self.log.read_text("utf-8", "replace"))  # colours
+        lines = log.splitlines()
         return [line for line in lines if re.search(r"Traceback|Error\b|ERROR|Exception\b", line)]
 
 
@@ -155,6 +154,14 @@ def _wait_until_healthy(process: subprocess.Popen, port: int, server: Server) ->
 # --- A visit ----------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def stranger(browser) -> Iterator[BrowserContext]:
+    """The profile of somebody who was never here."""
+    with browser.new_context() as context:
+        context.set_default_timeout(PATIENCE * 1000)
+        yield context
+
+
 @pytest.fixture(scope="session")
 def profile(browser) -> Iterator[BrowserContext]:
     """One profile for all tests: the dashboard's scripts are fetched and compiled once."""
@@ -190,13 +197,6 @@ def visit(profile, server) -> Iterator[Callable[..., Page]]:
     assert server.problems() == []
     assert traces == [[]] * len(pages)
     assert wrong == []
-
-
-def settled(page: Page) -> None:
-    """Wait until the script has run, and drawn a title."""
-    app = page.get_by_test_id("stApp")
-    expect(app).to_have_attribute("data-test-script-state", "notRunning")
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
 
 
 def _complaint(message) -> list[str]:

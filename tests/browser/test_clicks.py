@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import settled
 from PIL import Image
 from playwright.sync_api import expect
+from waiting import settled
 
 from core import evaluate
 from core.amplify import amplify
@@ -142,7 +142,7 @@ def test_every_format_of_a_chart(download, tiny):
 # --- Links ------------------------------------------------------------------------------------
 
 
-def test_a_link_shows_the_same_page_to_somebody_else(visit, new_context):
+def test_a_link_shows_the_same_page_to_somebody_else(stranger, visit):
     page = visit("/browse?model=tiny")
     page.get_by_role("combobox", name="Classes").click()
     page.get_by_role("option", name="cat").click()
@@ -155,7 +155,7 @@ def test_a_link_shows_the_same_page_to_somebody_else(visit, new_context):
     expect(page).to_have_url(re.compile(r"index=\d+"))
     settled(page)
     link = urlsplit(page.url)
-    again = visit(f"{link.path}?{link.query}", by=new_context())
+    again = visit(f"{link.path}?{link.query}", by=stranger)
     expect(title(again)).to_have_text(title(page).inner_text())
     for words in ("of 200 images", re.compile(r"^4 of \d+ chosen")):
         here = page.get_by_text(words).first.inner_text()

@@ -1,16 +1,14 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import streamlit as st
+from reading import ROOT, go
 from streamlit.testing.v1 import AppTest
 from tiny_runs import make_tiny_runs
 
 from core.checkpoint import Run, load_run
 from ui import settings
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -57,40 +55,3 @@ def start(runs, monkeypatch, tmp_path) -> Callable[..., AppTest]:
     yield start
     settings.settings.cache_clear()
     st.cache_data.clear()
-
-
-def go(at: AppTest, page: str) -> AppTest:
-    return at.switch_page(f"pages/{page}.py").run()
-
-
-def panels(at: AppTest, key: str) -> list[dict]:
-    """What the panels of a figure say: caption, note, verdict, and cells where it is a map."""
-    return panels_of(at, key)["panels"]
-
-
-def panels_of(at: AppTest, key: str) -> dict:
-    """All that the panel component `key` was sent."""
-    (found,) = [e for e in at.get("bidi_component") if e.proto.id.endswith(f"-{key}")]
-    return json.loads(found.proto.json)
-
-
-def chart(at: AppTest, key: str) -> list[dict]:
-    """The traces of a plotly chart."""
-    (found,) = [e for e in at.get("plotly_chart") if e.proto.id.endswith(f"-{key}")]
-    return json.loads(found.proto.spec)["data"]
-
-
-def complaints(at: AppTest) -> list[str]:
-    """What the page warns of, each in one sentence for people."""
-    found = [e.value for e in [*at.sidebar, *at.main] if e.type in ("warning", "error", "info")]
-    for text in found:
-        assert text.endswith(".")
-        assert "\n" not in text
-        assert "Error" not in text
-    return found
-
-
-def complaint(at: AppTest) -> str:
-    """The one thing the page warns of."""
-    (text,) = complaints(at)
-    return text

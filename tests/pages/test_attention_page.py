@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import chart, panels, panels_of
+from reading import chart, panels, panels_of
 
 from core.amplify import amplify
 from core.attention import extract

@@ -4,7 +4,7 @@ import base64
 
 import numpy as np
 import pytest
-from conftest import chart, complaint, panels
+from reading import chart, complaint, panels
 
 from core import evaluate
 
@@ -27,6 +27,8 @@ def test_counts_shares_and_tables_are_the_cores(start, tiny):
     matrix = evaluate.confusion_matrix(labels, probabilities.argmax(axis=1), 10)
     at = start("confusion")
     np.testing.assert_array_equal(cells_of(at), matrix)
+    # plotly hands a click's place on only as plain numbers, not in its binary form
+    assert chart(at, "confusion_matrix")[1]["customdata"][19] == [1, 9]
     assert at.metric[0].value == f"{evaluate.accuracy(labels, probabilities):.2%}"
     assert at.metric[1].value == str(200 - np.trace(matrix))
     commonest, by_class = (table.value.reset_index(drop=True) for table in at.dataframe)

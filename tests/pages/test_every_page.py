@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
-from conftest import ROOT, complaint, complaints, go
 from PIL import Image
+from reading import ROOT, complaint, complaints, go
 from streamlit.testing.v1 import AppTest
 
 from core.checkpoint import save_run

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import complaint, complaints, go, panels
 from PIL import Image
+from reading import complaint, complaints, go, panels
 
 from core.attention import extract_set
 from core.heads import cls_entropy

@@ -1,7 +1,7 @@
 """The Training page: curves, slider, play, replay."""
 
 import numpy as np
-from conftest import chart, panels
+from reading import chart, panels
 
 
 def loss_names(at) -> list[str]:
