@@ -60,8 +60,9 @@ def _(figure: Matrix) -> go.Figure:
         showlegend=False,
     )
     drawing = go.Figure([heat, cells])
-    drawing.update_xaxes(title=figure.column_label, side="bottom", tickangle=-45, showgrid=False)
-    drawing.update_yaxes(title=figure.row_label, autorange="reversed", showgrid=False)
+    # dtick: every class has its name, however narrow the page
+    drawing.update_xaxes(title=figure.column_label, tickangle=-45, dtick=1, showgrid=False)
+    drawing.update_yaxes(title=figure.row_label, autorange="reversed", dtick=1, showgrid=False)
     return _laid_out(drawing, height=max(320, 36 * len(figure.rows) + 160))
 
 
