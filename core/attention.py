@@ -1,13 +1,30 @@
-"""Attention out of a model: everything for a few images, the CLS rows for a whole set."""
+"""Attention out of a model: everything for a few images, the CLS rows for a whole set.
 
+`python -m core.attention --model checkpoints/tutorial --data cifar10:test` reads a whole set ahead
+of time, so that the dashboard opens it at once. The same command under `torchrun` shares the images
+among processes, on one machine or, where they all see the same files, on many.
+"""
+
+import os
+import signal
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, BinaryIO
 
 import numpy as np
 import torch
+import torch.distributed as dist
+import typer
+from tqdm import tqdm
 
-from core.data import ImageSet
+from core.checkpoint import load_run
+from core.data import ImageSet, open_images
+from core.errors import InputError, VitascopeError
 from core.files import atomic_folder, cache_folder
+from core.hardware import best_device
 from core.model import VisionTransformer
+from core.processes import is_first, process_count, process_group, share
 from core.progress import Progress, silent
 
 
@@ -70,33 +87,120 @@ def extract_set(
 ) -> Extraction:
     """Probabilities and CLS rows of a whole set in one pass, in float32.
 
-    They are streamed to disk, so memory does not grow with the set, and kept under a key of the
-    model's and the set's content: the second call for the same pair only opens the files.
+    They are streamed to disk, so memory does not grow with the set, and kept in
+    `extractions_folder` under a key of the model's and the set's content: the second call for the
+    same pair only opens the files, and so does the first after `python -m core.attention`.
     """
-    key = f"{model.fingerprint()}-{images.fingerprint}"
-    folder = cache_folder("extractions") / key
+    folder = extractions_folder() / _key(model, images)
     if not folder.exists():
         with atomic_folder(folder) as part:
-            _extract_to(part, model, images.images, batch_size, progress)
+            _create(part, model, len(images))
+            _fill(part, model, images.images, slice(0, len(images)), batch_size, progress)
     probabilities = np.load(folder / "probabilities.npy", mmap_mode="r")
     return Extraction(probabilities, np.load(folder / "cls_rows.npy", mmap_mode="r"))
 
 
-def _extract_to(folder, model, images, batch_size, progress):
+def extract_set_together(
+    model: VisionTransformer,
+    images: ImageSet,
+    out: Path,
+    *,
+    batch_size: int = 256,
+    progress: Progress = silent,
+) -> Path:
+    """Write what `extract_set` would, each process of the group (`process_group`) its share.
+
+    Every process calls it, with the same model and images, and sees the same files. A failure in
+    one is raised in all, and leaves nothing behind.
+
+    Args:
+        out: the folder of extractions, as `extractions_folder` is one.
+        progress: called with what is done and what there is to do of this process's share.
+
+    Returns:
+        the extraction's own folder in `out`.
+    """
+    folder = out / _key(model, images)
+    with ExitStack() as store:
+        part = [None]
+        with _all_or_none():
+            if is_first() and not folder.exists():
+                part = [store.enter_context(atomic_folder(folder))]
+                _create(part[0], model, len(images))
+        dist.broadcast_object_list(part)  # only the first knows where; None: it is there already
+        if part[0]:
+            with _all_or_none():
+                _fill(part[0], model, images.images, share(len(images)), batch_size, progress)
+    return folder
+
+
+def extractions_folder() -> Path:
+    """Where extractions are kept, a folder each.
+
+    `VITASCOPE_EXTRACTIONS` names it; else it is `extractions` in the cache folder.
+    """
+    named = os.environ.get("VITASCOPE_EXTRACTIONS")
+    return Path(named) if named else cache_folder("extractions")
+
+
+def _key(model, images) -> str:
+    return f"{model.fingerprint()}-{images.fingerprint}"
+
+
+def _create(folder, model, count):
+    """Both files at their full size, for `_fill` to fill."""
     create = np.lib.format.open_memmap
-    shape = (len(images), *_shape(model))
-    classes = (len(images), model.config.classes)
-    cls_rows = create(folder / "cls_rows.npy", "w+", np.float16, shape)
-    probabilities = create(folder / "probabilities.npy", "w+", np.float32, classes)
-    done = 0
-    for batch_probabilities, rows in _passes(model, images, batch_size):
-        end = done + len(rows)
-        cls_rows[done:end] = rows
-        probabilities[done:end] = batch_probabilities
-        done = end
-        progress(done, len(images))
-    cls_rows.flush()
-    probabilities.flush()
+    create(folder / "cls_rows.npy", "w+", np.float16, (count, *_shape(model)))
+    create(folder / "probabilities.npy", "w+", np.float32, (count, model.config.classes))
+
+
+def _fill(folder, model, images, part, batch_size, progress):
+    """Write a part of the rows of both files; others may write other parts at the same time.
+
+    Args:
+        images: all of the set, N of them.
+        part: a slice of the N; the model sees no other image.
+    """
+    done, total = 0, part.stop - part.start
+    with (
+        _open_at(folder / "cls_rows.npy", part.start) as cls_rows,
+        _open_at(folder / "probabilities.npy", part.start) as probabilities,
+    ):
+        for batch_probabilities, rows in _passes(model, images[part], batch_size):
+            cls_rows.write(np.ascontiguousarray(rows, np.float16))
+            probabilities.write(np.ascontiguousarray(batch_probabilities, np.float32))
+            done += len(rows)
+            progress(done, total)
+
+
+def _open_at(path: Path, row: int) -> BinaryIO:
+    """A .npy file to write to, from one of its rows on.
+
+    Plain writes, not a memory map: a full disk is then an error that can be told, where a map ends
+    the process; and the maps of two machines would undo each other's work in the memory page where
+    their parts meet.
+    """
+    array = np.load(path, mmap_mode="r")
+    file = open(path, "rb+")
+    file.seek(array.offset + row * array.strides[0])
+    return file
+
+
+@contextmanager
+def _all_or_none():
+    """Wait for every process at the end of the block; what one of them raised there, all raise.
+
+    So none goes on to wait for one that gave up.
+    """
+    failure = None
+    try:
+        yield
+    except Exception as error:
+        failure = error
+    failures = [None] * process_count()
+    dist.all_gather_object(failures, failure)
+    if failure := failure or next(filter(None, failures), None):  # one's own has its traceback
+        raise failure
 
 
 @torch.inference_mode()
@@ -113,3 +217,61 @@ def _shape(model) -> tuple[int, int, int]:
     """(L, H, gh*gw)"""
     config = model.config
     return config.layers, config.heads, config.tokens - config.prefix
+
+
+def main(
+    model: Annotated[Path, typer.Option(help="A run folder.")],
+    data: Annotated[
+        str, typer.Option(help="What to read: samples, cifar10:test, a Parquet file, a folder.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of extractions to add to, for a dashboard that is started with "
+            "VITASCOPE_EXTRACTIONS naming it; else the one that every dashboard here reads."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 256,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
+) -> None:
+    """Read a whole image set's attention ahead of time, every layer and head, for the dashboard."""
+    with process_group() as first:
+        try:
+            with _all_or_none():
+                out = out or extractions_folder()
+                run = load_run(model)
+                images = open_images(data, run.model.config.image_size)
+                run.model.to(_device(device))
+            # the first process stands for all: their shares differ by one image at most
+            with tqdm(unit="img", leave=False, disable=not first) as bar:
+
+                def progress(done, total):
+                    bar.total = total
+                    bar.update(done - bar.n)
+
+                folder = extract_set_together(
+                    run.model, images, out, batch_size=batch_size, progress=progress
+                )
+        except (VitascopeError, OSError) as error:
+            message = str(error)
+            if isinstance(error, OSError):
+                message = f"{out} cannot be written: {error.strerror or error}."
+            if first:
+                typer.echo(message, err=True)
+            raise typer.Exit(1) from error
+        if first:
+            typer.echo(f"{run.name} on {images.name}, {len(images):,} images: {folder}")
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(best_device() if name == "auto" else name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"There is no device {name} here; leave --device out.") from error
+    return device
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up, as Ctrl-C does
+    typer.run(main)

@@ -47,11 +47,23 @@ Recipe `{recipe["name"]}`: {settings}.
 
 ## Limits
 
-- The test set also chose the epoch that was kept, so the accuracy is a little optimistic.
+- {_choice_words(about)}
 - It knows {len(run.classes)} classes and nothing else: {", ".join(run.classes)}.
 - It sees {size.image_size}×{size.image_size} pixels in {size.grid[0]}×{size.grid[1]} patches: its \
 attention maps cannot be finer than that.
 """
+
+
+def _choice_words(about: dict) -> str:
+    held_out = about["recipe"].get("validation", 0)
+    if held_out:
+        return (
+            f"{held_out:,} training images, held out, chose the epoch that was kept; the test set "
+            "had no part in it."
+        )
+    return (
+        "The test set also chose the epoch that was kept, so the accuracy is a little optimistic."
+    )
 
 
 def _set_words(about: dict) -> str:

@@ -8,6 +8,7 @@ import csv
 import json
 import os
 import re
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ import pandas as pd
 import torch
 import typer
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from core.data import CIFAR10_CLASSES
 from core.errors import CheckpointError
@@ -106,6 +107,31 @@ def kept_epoch(history: pd.DataFrame, keep_from: int) -> int:
     if eligible.empty:
         return int(history["epoch"].iloc[-1])
     return int(eligible.loc[eligible["val_loss"].idxmin(), "epoch"])
+
+
+def training_state(run: Run, now: float | None = None) -> str:
+    """How the training of a run stands: "going", "stopped" (it can be resumed) or "ended".
+
+    Its files tell, because the process may run on another machine: it is going on while the folder
+    changes as often as its epochs are long, and has stopped once it was measured, which comes last.
+
+    Args:
+        now: the time, as `time.time` gives it; None reads the clock.
+    """
+    changed = {}
+    for name in ("config.json", "history.csv", "resume.pt", "predictions.parquet"):
+        try:
+            changed[name] = (run.path / name).stat().st_mtime
+        except OSError:  # not there, or being replaced
+            continue
+    if len(run.history) >= run.recipe.get("epochs", 0) or "resume.pt" not in changed:
+        return "ended"
+    measured = changed.pop("predictions.parquet", 0.0)
+    newest = max(changed.values())
+    # the first epoch begins with reading the images and compiling
+    patience = 900 if run.history.empty else 60 + 3 * run.history["seconds"].median()
+    quiet = (time.time() if now is None else now) - newest
+    return "going" if measured < newest and quiet < patience else "stopped"
 
 
 # --- Reading ----------------------------------------------------------------------------------
@@ -297,7 +323,7 @@ def as_config(model_config: ViTConfig, classes, **about) -> dict:
 
 def save_weights(folder: Path, model: VisionTransformer) -> None:
     with atomic_file(folder / "model.safetensors") as part:
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part)
+        part.write_bytes(save({k: v.contiguous() for k, v in model.state_dict().items()}))
 
 
 def save_history(folder: Path, history: pd.DataFrame) -> None:

@@ -36,7 +36,7 @@ def predict(
     probabilities = np.empty((len(images), model.config.classes), np.float32)
     for start in range(0, len(images), batch_size):
         batch = model.prepare(images[start : start + batch_size])
-        probabilities[start : start + len(batch)] = model(batch).softmax(dim=-1).cpu()
+        probabilities[start : start + len(batch)] = model(batch).float().softmax(dim=-1).cpu()
         progress(start + len(batch), len(images))
     return probabilities
 

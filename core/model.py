@@ -30,6 +30,8 @@ class ViTConfig:
         "linear"  # "linear" flattens (row, column, channel); "conv" is a convolution
     )
     positions: str = "learned"  # or "sincos": fixed two-dimensional sine waves
+    token_std: float = 1.0  # of the CLS token and learned positions at the start. The tutorial's 1
+    # drowns the patches, which start at about 0.1; 0.02, as in the paper, learns far sooner
     output_projection: bool = False  # the tutorial has none after its heads; most other ViTs do
     dropout: float = 0.0
     stochastic_depth: float = (
@@ -111,9 +113,11 @@ class PatchEmbedding(nn.Module):
             self.projection = nn.Conv2d(
                 config.channels, config.width, config.patch_size, stride=config.patch_size
             )
-        self.cls_token = nn.Parameter(torch.randn(1, 1, config.width))
+        self.cls_token = nn.Parameter(config.token_std * torch.randn(1, 1, config.width))
         if config.positions == "learned":
-            self.positions = nn.Parameter(torch.randn(config.tokens, config.width))
+            self.positions = nn.Parameter(
+                config.token_std * torch.randn(config.tokens, config.width)
+            )
         else:
             self.register_buffer("positions", sincos_positions(config), persistent=False)
         self.dropout = nn.Dropout(config.dropout)

@@ -1,11 +1,13 @@
 """Named ways to train a model. Each says what it costs and what it reaches."""
 
+import math
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
+from core.augment import Augmentation
 from core.model import ViTConfig
 
 
@@ -15,21 +17,67 @@ class Recipe:
 
     name: str
     epochs: int
-    batch_size: int
-    lr: float
-    momentum: float
-    keep_from: (
-        int  # first epoch whose weights may be kept; of those the lowest validation loss wins
-    )
+    batch_size: int  # images a step, over all processes
+    lr: float  # at its highest
+    optimizer: str = "sgd"  # or "adamw", or "muon": Muon for the blocks' matrices, AdamW beside it
+    momentum: float = 0.9  # of SGD and Muon
+    weight_decay: float = 0.0  # on matrices only
+    warmup: float = 0.0  # epochs in which the learning rate rises from zero
+    cosine: bool = False  # let it fall to zero along a half cosine; else it stays
+    clip_norm: float | None = None  # the longest gradient that is followed
+    label_smoothing: float = 0.0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    validation: int = 0  # images held out of the training set to choose the epoch by; 0: the
+    # test set chooses, as in the tutorial
+    keep_from: int = 1  # first epoch that may be kept; of those the lowest validation loss wins
     model: ViTConfig = field(default_factory=ViTConfig)
+
+    def lr_at(self, epoch: float) -> float:
+        """The learning rate after `epoch` epochs, a fraction within one included."""
+        if epoch < self.warmup:
+            return self.lr * epoch / self.warmup
+        if not self.cosine:
+            return self.lr
+        gone = (epoch - self.warmup) / max(self.epochs - self.warmup, 1e-9)
+        return self.lr * 0.5 * (1 + math.cos(math.pi * min(gone, 1.0)))
 
 
 # The tutorial: 57 % on CIFAR-10 after 100 epochs, lowest validation loss 1.2002 at epoch 88.
 #   python -m core.train --recipe tutorial --data cifar10 --out checkpoints/my-tutorial
 # SGD without augmentation; the validation set is the test set, so its 57 % is a little optimistic.
-TUTORIAL = Recipe(name="tutorial", epochs=100, batch_size=256, lr=0.001, momentum=0.9, keep_from=12)
+TUTORIAL = Recipe(name="tutorial", epochs=100, batch_size=256, lr=0.001, keep_from=12)
 
-RECIPES = {recipe.name: recipe for recipe in (TUTORIAL,)}
+QUICK = Recipe(
+    name="quick",
+    epochs=5,
+    batch_size=256,
+    lr=2e-3,
+    optimizer="muon",
+    weight_decay=0.05,
+    warmup=0.5,
+    cosine=True,
+    augmentation=Augmentation(crop=3, mirror=True),
+    validation=5_000,
+    model=ViTConfig(token_std=0.02),
+)
+
+STRONG = Recipe(
+    name="strong",
+    epochs=70,
+    batch_size=256,
+    lr=2e-3,
+    optimizer="muon",
+    weight_decay=0.05,
+    warmup=2,
+    cosine=True,
+    clip_norm=1.0,
+    label_smoothing=0.1,
+    augmentation=Augmentation(crop=4, mirror=True, colour=0.2, cutmix=0.5),
+    validation=5_000,
+    model=ViTConfig(token_std=0.02),
+)
+
+RECIPES = {recipe.name: recipe for recipe in (TUTORIAL, QUICK, STRONG)}
 
 
 @cache

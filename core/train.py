@@ -1,35 +1,41 @@
 """Train a Vision Transformer into a run folder:  python -m core.train --help
 
-The set lies in memory as uint8 and is worked on a whole batch at a time. Everything random in an
-epoch follows from (seed, epoch), so a run that was cut off needs no random state to go on exactly.
+The set lies in memory as uint8 and is worked on a whole batch at a time. Everything random follows
+from (seed, epoch, step), so a run that was cut off needs no random state to go on exactly. The same
+command under `torchrun` shares the work among processes, on one machine or many.
 """
 
-import json
 import platform
+import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 import typer
 from tqdm import tqdm
 
 from core import checkpoint, evaluate
 from core.card import model_card
+from core.checkpoint import Run, load_run
 from core.data import ImageSet, open_images
 from core.errors import TrainingError, VitascopeError
-from core.files import atomic_file
 from core.hardware import best_device, best_precision, can_compile, describe_hardware
 from core.model import VisionTransformer
+from core.optimize import TrainStep
+from core.processes import is_first, process_count, process_group, share, sum_over_all
 from core.recipes import RECIPES, Recipe
 from core.replay import Replay
+from core.resume import check_folder, load_state, save_state
 
 COMPILE_FROM = (
     50  # steps an epoch: compiling takes half a minute, which a shorter run never regains
 )
+LOOK_EVERY = 20  # steps after which a GPU is asked for its losses; each time would slow it down
 
 
 def train(
@@ -41,131 +47,265 @@ def train(
     seed: int = 0,
     device: str = "auto",
     resume: bool = False,
+    init_from: Run | None = None,
+    freeze: int = 0,
     command: str = "",
-) -> None:
+    stop: Callable[[], bool] = lambda: False,
+) -> bool:
     """Train a model, writing its run folder epoch by epoch.
 
-    Interrupt it (Ctrl-C, or an end of the machine) at any time: the folder opens, holding the best
-    epoch so far, and `resume=True` goes on from the last whole epoch to the same numbers as a run
-    that was never interrupted.
+    Interrupt it at any time, even by pulling the plug: the folder opens, holding the best epoch so
+    far, and `resume=True` goes on to the same numbers as a run that was never interrupted.
 
     Args:
         train_set: what is learned from; its classes become the model's.
-        test_set: what the loss to keep the best epoch by, and the predictions, are measured on.
+        test_set: what the predictions are measured on, once, at the end, with the weights that
+            were kept; and what chooses these weights where the recipe holds no training images out.
         device: "auto" is CUDA where there is one, else Apple's MPS, else the CPU.
+        init_from: a trained model of the recipe's sizes to go on from; its head stays where the
+            classes are the same.
+        freeze: how many blocks, from the first on, stay as they are; the patch embedding with them.
         command: how the run was started, for its card.
+        stop: asked after every step; when it says True, the run saves its state and ends.
+
+    Returns:
+        whether the run is finished; False when it was stopped before.
 
     Raises:
         TrainingError: the sets do not fit each other or the recipe; the folder holds another run,
-            or already one and `resume` is not set.
+            or already one and `resume` is not set; the loss stopped being a number.
     """
     out = Path(out)
     _check_sets(recipe, train_set, test_set)
-    device = _device(best_device() if device == "auto" else device)
-    precision = best_precision(device)
-    compiled = len(train_set) >= COMPILE_FROM * recipe.batch_size and can_compile(device)
-    about = {
-        "recipe": {k: v for k, v in asdict(recipe).items() if k != "model"},
-        "seed": seed,
-        "data": {"train": _describe_set(train_set), "test": _describe_set(test_set)},
-        "command": command,
-        "hardware": describe_hardware(device),
-        "precision": precision,
-        "compiled": compiled,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
-    torch.manual_seed(seed)
-    model = VisionTransformer(recipe.model).to(device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum)
-    _open_folder(out, model, optimizer, train_set.classes, about, resume)
-    done = _load_state(out, model, optimizer)
-    history = checkpoint.load_history(out)
-    history = history[history["epoch"] <= done]
-    replay = Replay(model, test_set)
-    if done and (earlier := checkpoint.load_replay(out)):
-        replay.take_over(earlier, done)
+    if init_from:
+        _check_start(recipe, init_from, freeze)
+    with process_group():
+        device = _device(best_device() if device == "auto" else device)
+        torch.manual_seed(seed)
+        model = VisionTransformer(recipe.model).to(device)
+        if init_from:
+            _take_weights(model, init_from, train_set.classes)
+        _freeze(model, freeze)
+        trainer = Trainer(recipe, model, train_set, test_set, out, seed)
+        about = {
+            "recipe": {k: v for k, v in asdict(recipe).items() if k != "model"},
+            "seed": seed,
+            "start": {"weights": init_from.fingerprint, "freeze": freeze} if init_from else None,
+            "data": {"train": _describe_set(train_set), "test": _describe_set(test_set)},
+            "command": command,
+            "hardware": describe_hardware(device),
+            "processes": process_count(),
+            "precision": trainer.precision,
+            "compiled": trainer.compiled,
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        }
+        trainer.open_folder(about, resume)
+        finished = trainer.run(stop)
+        if finished and is_first():
+            trainer.measure()
+        return finished
 
-    images = torch.tensor(train_set.images, device=device)  # (N, S, S, C) uint8
-    labels = torch.tensor(train_set.labels, device=device)  # (N,)
-    test_labels = test_set.labels_in(train_set.classes)
-    step = TrainStep(model, optimizer, recipe.batch_size, precision, compiled)
-    total = recipe.epochs * len(images)
-    with tqdm(total=total, initial=done * len(images), unit="img", unit_scale=True) as bar:
-        how = f"{precision}, {'compiled' if compiled else 'not compiled'}"
-        bar.write(f"{recipe.name} on {about['hardware']}: {how}")
-        for epoch in range(done + 1, recipe.epochs + 1):
-            started = time.perf_counter()
-            bar.set_description(f"epoch {epoch}/{recipe.epochs}")
-            train_loss, train_acc = train_epoch(step, images, labels, 100_003 * seed + epoch, bar)
-            trained = time.perf_counter()
-            probabilities = evaluate.predict(model.eval(), test_set.images)
-            row = {
-                "epoch": epoch,
-                "train_loss": train_loss,
-                "val_loss": evaluate.cross_entropy(test_labels, probabilities),
-                "train_acc": train_acc,
-                "val_acc": evaluate.accuracy(test_labels, probabilities),
-                "lr": recipe.lr,
-                "seconds": time.perf_counter() - started,
-                "images_per_second": len(images) / (trained - started),
-            }
-            history = pd.concat([history, pd.DataFrame([row])], ignore_index=True)
-            if checkpoint.kept_epoch(history, recipe.keep_from) == epoch:
-                checkpoint.save_weights(out, model)
-                checkpoint.save_predictions(out, test_labels, probabilities, train_set.classes)
-            replay.add(epoch)
-            checkpoint.save_replay(out, replay.arrays)
-            checkpoint.save_history(out, history)
-            checkpoint.save_text(out / "README.md", model_card(out))
-            _save_state(out, model, optimizer, epoch)  # last: only now the epoch counts as done
-            bar.write(
-                f"epoch {epoch:3d}  train {train_loss:.4f} {train_acc:6.2%}  "
-                f"val {row['val_loss']:.4f} {row['val_acc']:6.2%}  "
-                f"{row['images_per_second']:,.0f} img/s"
+
+class Trainer:
+    """A run under way: where it stands, and what takes it on from there.
+
+    Attributes:
+        epochs_done: whole epochs that lie behind it.
+        steps_done: steps of the epoch after them.
+    """
+
+    def __init__(self, recipe, model, train_set, test_set, out, seed):
+        self.recipe, self.model, self.out, self.seed = recipe, model, out, seed
+        self.test_set, self.classes = test_set, train_set.classes
+        self.precision = best_precision(model.device)
+        learned, held_out = split(len(train_set), recipe.validation)
+        steps = -(-len(learned) // recipe.batch_size)
+        self.compiled = steps >= COMPILE_FROM and can_compile(model.device)
+        self.step = TrainStep(model, recipe, self.precision, self.compiled)
+        self.images = torch.tensor(train_set.images[learned], device=model.device)
+        self.labels = torch.tensor(train_set.labels[learned], device=model.device)
+        if recipe.validation:
+            self.val_images, self.val_labels = (
+                train_set.images[held_out],
+                train_set.labels[held_out],
+            )
+        else:
+            self.val_images = test_set.images
+            self.val_labels = test_set.labels_in(train_set.classes)
+        self.replay = Replay(model, test_set)
+        self.history = checkpoint.load_history(out)
+        self.epochs_done = self.steps_done = 0
+        self.seconds = 0.0  # in the epoch so far, of earlier sittings
+        self.losses = torch.zeros(steps, 2, device=model.device)  # summed loss and hits a step
+
+    # --- The run folder -----------------------------------------------------------------------
+
+    def open_folder(self, about: dict, resume: bool) -> None:
+        """Begin the run folder with the untrained model, or go on where the one there stopped."""
+        config = checkpoint.as_config(self.model.config, self.classes, **about)
+        if check_folder(self.out, config, resume):
+            self._load_state()
+            if is_first():
+                checkpoint.save_config(self.out, self.model.config, self.classes, **about)
+        elif is_first():
+            self.out.mkdir(parents=True, exist_ok=True)
+            self._save_state()
+            checkpoint.save_run(self.out, self.model, self.classes, **about)
+
+    def _save_state(self) -> None:
+        save_state(
+            self.out,
+            {
+                "epochs_done": self.epochs_done,
+                "steps_done": self.steps_done,
+                "seconds": self.seconds,
+                "losses": self.losses[: self.steps_done].clone(),
+                **self.step.state_dict(),
+            },
+        )
+
+    def _load_state(self) -> None:
+        state = load_state(self.out, self.model.device)
+        self.step.load_state_dict(state)
+        self.epochs_done, self.steps_done = state["epochs_done"], state["steps_done"]
+        self.seconds = state["seconds"]
+        self.losses[: self.steps_done] = state["losses"]
+        self.history = self.history[self.history["epoch"] <= self.epochs_done]
+        if self.epochs_done and (earlier := checkpoint.load_replay(self.out)):
+            self.replay.take_over(earlier, self.epochs_done)
+
+    def _save_epoch(self, lr: float, seconds: float, probabilities: np.ndarray) -> None:
+        """Write what an epoch brought; with its state, last, the epoch counts as done."""
+        loss, hits = (self.losses.double().sum(dim=0) / len(self.images)).tolist()
+        row = {
+            "epoch": self.epochs_done,
+            "train_loss": loss,
+            "val_loss": evaluate.cross_entropy(self.val_labels, probabilities),
+            "train_acc": hits,
+            "val_acc": evaluate.accuracy(self.val_labels, probabilities),
+            "lr": lr,
+            "seconds": seconds,
+            "images_per_second": len(self.images) / self.seconds,
+        }
+        self.history = pd.concat([self.history, pd.DataFrame([row])], ignore_index=True)
+        self.steps_done, self.seconds = 0, 0.0
+        if not is_first():
+            return
+        if checkpoint.kept_epoch(self.history, self.recipe.keep_from) == self.epochs_done:
+            (self.out / "predictions.parquet").unlink(missing_ok=True)  # they are of other weights
+            checkpoint.save_weights(self.out, self.model)
+        self.replay.add(self.epochs_done)
+        checkpoint.save_replay(self.out, self.replay.arrays)
+        checkpoint.save_history(self.out, self.history)
+        checkpoint.save_text(self.out / "README.md", model_card(self.out))
+        self._save_state()
+
+    def measure(self) -> None:
+        """Look at the test set, with the weights that were kept."""
+        model = load_run(self.out).model.to(self.model.device)
+        probabilities = evaluate.predict(model, self.test_set.images)
+        labels = self.test_set.labels_in(self.classes)
+        checkpoint.save_predictions(self.out, labels, probabilities, self.classes)
+        checkpoint.save_text(self.out / "README.md", model_card(self.out))
+
+    # --- Learning -----------------------------------------------------------------------------
+
+    def run(self, stop: Callable[[], bool]) -> bool:
+        """Learn until the last epoch is over, or `stop` says so; returns which, True or False."""
+        recipe, count = self.recipe, len(self.images)
+        done = self.epochs_done * count + self.steps_done * recipe.batch_size
+        total = recipe.epochs * count
+        silent = not is_first()
+        with tqdm(total=total, initial=done, unit="img", unit_scale=True, disable=silent) as bar:
+            how = f"{self.precision}, {'compiled' if self.compiled else 'not compiled'}"
+            bar.write(f"{recipe.name} on {describe_hardware(self.model.device)}: {how}")
+            while self.epochs_done < recipe.epochs:
+                bar.set_description(f"epoch {self.epochs_done + 1}/{recipe.epochs}")
+                if not self._learn_epoch(bar, stop):
+                    if is_first():
+                        self._save_state()
+                    return False
+                self._finish_epoch(bar)
+        return True
+
+    def _learn_epoch(self, bar, stop) -> bool:
+        """The rest of an epoch; False if it was stopped before its end."""
+        self.model.train()
+        seed = 100_003 * self.seed + self.epochs_done + 1
+        order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(seed))
+        batches = order.to(self.images.device).split(self.recipe.batch_size)
+        every = 1 if self.model.device.type == "cpu" else LOOK_EVERY
+        before, started = self.seconds, time.perf_counter()
+        for i in range(self.steps_done, len(batches)):
+            torch.manual_seed(100_003 * seed + i)
+            lr = self.recipe.lr_at(self.epochs_done + i / len(batches))
+            notes = self.step(self.images[batches[i]], self.labels[batches[i]], lr, stop())
+            self.losses[i] = notes[:2]
+            self.steps_done = i + 1
+            self.seconds = before + time.perf_counter() - started
+            bar.update(len(batches[i]))
+            if self.steps_done % every and self.steps_done < len(batches):
+                continue
+            self._check_losses()
+            loss, hits = self.losses[: self.steps_done].sum(dim=0).tolist()
+            seen = min(self.steps_done * self.recipe.batch_size, len(order))
+            bar.set_postfix(loss=f"{loss / seen:.4f}", acc=f"{hits / seen:.1%}", refresh=False)
+            if notes[2] and self.steps_done < len(batches):
+                return False
+        return True
+
+    def _check_losses(self) -> None:
+        losses = self.losses[: self.steps_done, 0]
+        if not losses.isfinite().all():
+            step = int((~losses.isfinite()).int().argmax()) + 1
+            raise TrainingError(
+                f"The loss became {losses[step - 1]:.0f} at step {step} of epoch "
+                f"{self.epochs_done + 1}: start again with a lower --lr; {self.out} keeps the "
+                "last good epoch."
             )
 
+    def _finish_epoch(self, bar) -> None:
+        started = time.perf_counter()
+        probabilities = self._validate()
+        self.epochs_done += 1
+        lr = self.recipe.lr_at(self.epochs_done - 1)
+        self._save_epoch(lr, self.seconds + time.perf_counter() - started, probabilities)
+        row = self.history.iloc[-1]
+        bar.write(
+            f"epoch {self.epochs_done:3d}  train {row['train_loss']:.4f} {row['train_acc']:6.2%}  "
+            f"val {row['val_loss']:.4f} {row['val_acc']:6.2%}  "
+            f"{row['images_per_second']:,.0f} img/s"
+        )
 
-class TrainStep:
-    """One step on one batch: forward, backward, update; compiled where that pays."""
-
-    def __init__(self, model, optimizer, batch_size, precision, compiled):
-        self.model = model
-        self.optimizer = optimizer
-        self.batch_size = batch_size
-        self.device = model.device
-        self.dtype = getattr(torch, precision)
-        self.compiled = torch.compile(model, dynamic=False) if compiled else model
-
-    def __call__(self, images, labels):
-        """Learn from pictures (B, S, S, C) uint8; returns the summed loss and the hits, 0-d."""
-        # the last batch of an epoch is smaller: running it plainly saves compiling a second graph
-        forward = self.compiled if len(images) == self.batch_size else self.model
-        enabled = self.dtype != torch.float32
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=enabled):
-            logits = forward(self.model.prepare(images))  # (B, classes)
-        loss = F.cross_entropy(logits.float(), labels)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach() * len(labels), (logits.argmax(dim=-1) == labels).sum()
+    def _validate(self) -> np.ndarray:
+        """Probabilities (n, classes) float32 of the validation images; each process does a share."""
+        mine, device = share(len(self.val_images)), self.model.device
+        probabilities = torch.zeros(len(self.val_images), len(self.classes), device=device)
+        enabled = self.precision != "float32"
+        with torch.autocast(device.type, dtype=self.step.dtype, enabled=enabled):
+            part = evaluate.predict(self.model.eval(), self.val_images[mine])
+        probabilities[mine] = torch.from_numpy(part).to(device)
+        return sum_over_all(probabilities).cpu().numpy()
 
 
-def train_epoch(step, images, labels, seed, bar) -> tuple[float, float]:
-    """One pass over the shuffled set; returns its mean loss (nats) and accuracy while learning."""
-    step.model.train()
-    torch.manual_seed(seed)
-    order = torch.randperm(len(images)).to(images.device)
-    loss_sum = torch.zeros((), device=images.device)
-    hits = torch.zeros((), device=images.device)
-    seen = 0
-    for batch in order.split(step.batch_size):
-        loss, correct = step(images[batch], labels[batch])
-        loss_sum += loss
-        hits += correct
-        seen += len(batch)
-        if bar.update(len(batch)):  # it was drawn; reading the sums at every step would slow a GPU
-            bar.set_postfix(loss=f"{loss_sum / seen:.4f}", acc=f"{hits / seen:.1%}", refresh=False)
-    return loss_sum.item() / seen, hits.item() / seen
+def split(count: int, held_out: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to learn from and indices held out, the same for every run on the same set."""
+    order = np.random.default_rng(0).permutation(count)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def _take_weights(model: VisionTransformer, run: Run, classes: tuple[str, ...]) -> None:
+    """Begin with a run's weights; with its head, too, if that is for the same classes."""
+    weights = run.model.state_dict()
+    if run.classes != tuple(classes):
+        weights |= {f"head.{name}": value for name, value in model.head.state_dict().items()}
+    model.load_state_dict(weights)
+
+
+def _freeze(model: VisionTransformer, blocks: int) -> None:
+    if blocks:
+        for part in (model.patch_embedding, *model.blocks[:blocks]):
+            part.requires_grad_(False)
 
 
 def _device(name: str) -> torch.device:
@@ -196,64 +336,23 @@ def _check_sets(recipe: Recipe, train_set: ImageSet, test_set: ImageSet) -> None
         raise TrainingError(
             f"{test_set.name} has the class {unknown[0]}; {train_set.name} lacks it."
         )
+    if recipe.validation >= len(train_set):
+        raise TrainingError(
+            f"{recipe.name} holds {recipe.validation} images out, {train_set.name} has "
+            f"{len(train_set)}."
+        )
+
+
+def _check_start(recipe: Recipe, run: Run, freeze: int) -> None:
+    size = run.model.config
+    if replace(size, classes=recipe.model.classes) != recipe.model:
+        raise TrainingError(f"{run.name} is a model of other sizes than {recipe.name} asks for.")
+    if freeze > size.layers:
+        raise TrainingError(f"{run.name} has {size.layers} blocks: it cannot keep {freeze}.")
 
 
 def _describe_set(images: ImageSet) -> dict:
     return {"name": images.name, "images": len(images), "fingerprint": images.fingerprint}
-
-
-def _open_folder(out: Path, model, optimizer, classes, about: dict, resume: bool) -> None:
-    """Begin a run folder with the untrained model, or check that the one there is the same run."""
-    if not (out / "config.json").exists():
-        out.mkdir(parents=True, exist_ok=True)
-        _save_state(out, model, optimizer, epoch=0)
-        checkpoint.save_run(out, model, classes, **about)
-        return
-    if not resume:
-        raise TrainingError(f"{out} already holds a run: add --resume, or choose another --out.")
-    before = _identity(checkpoint.read_config(out))
-    now = _identity(checkpoint.as_config(model.config, classes, **about))
-    for what in now:
-        if before[what] != now[what]:
-            raise TrainingError(f"{out} holds a run with another {what}: choose another --out.")
-    checkpoint.save_config(out, model.config, classes, **about)
-
-
-def _identity(config: dict) -> dict:
-    """What two sittings of one run have in common, as JSON keeps it.
-
-    The number of epochs may grow, and images may have moved to another place.
-    """
-    config = json.loads(json.dumps(config))
-    recipe, data = config.get("recipe") or {}, config.get("data") or {}
-    return {
-        "model": config.get("model"),
-        "classes": config.get("classes"),
-        "recipe": {name: value for name, value in recipe.items() if name != "epochs"},
-        "seed": config.get("seed"),
-        "data": {split: images.get("fingerprint") for split, images in data.items()},
-    }
-
-
-def _save_state(out: Path, model, optimizer, epoch: int) -> None:
-    with atomic_file(out / "resume.pt") as part:
-        state = {"epoch": epoch, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        torch.save(state, part)
-
-
-def _load_state(out: Path, model, optimizer) -> int:
-    """Bring model and optimizer to where the run stopped; returns the epochs that are done."""
-    try:
-        state = torch.load(out / "resume.pt", map_location=model.device, weights_only=True)
-    except FileNotFoundError:
-        raise TrainingError(
-            f"{out} cannot go on: it has no resume.pt (a shipped run comes without)."
-        ) from None
-    except Exception as error:  # torch raises a dozen kinds for files that are not whole
-        raise TrainingError(f"{out}/resume.pt is damaged: choose another --out.") from error
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["epoch"]
 
 
 def main(
@@ -266,6 +365,10 @@ def main(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
     subset: Annotated[int | None, typer.Option(min=1, help="Only this many images.")] = None,
+    init_from: Annotated[Path | None, typer.Option(help="Go on from this run's weights.")] = None,
+    freeze: Annotated[
+        int, typer.Option(min=0, help="Blocks of it that stay as they are, from the first on.")
+    ] = 0,
     resume: Annotated[bool, typer.Option(help="Go on where this folder's run stopped.")] = False,
 ) -> None:
     """Train a Vision Transformer on images you name, into a run folder the dashboard opens."""
@@ -274,31 +377,52 @@ def main(
     try:
         if recipe not in RECIPES:
             raise TrainingError(f"There is no recipe {recipe}; there are: {', '.join(RECIPES)}.")
+        if freeze and not init_from:
+            raise TrainingError("--freeze keeps blocks of a trained model: name it, --init-from.")
         plan = replace(RECIPES[recipe], **overrides)
+        initial = load_run(init_from) if init_from else None
+        model = initial.model.config if initial else plan.model
         train_set, test_set = (
-            open_images(f"{data}:{split}", plan.model.image_size) for split in ("train", "test")
+            open_images(f"{data}:{split}", model.image_size) for split in ("train", "test")
         )
         if subset:
             train_set, test_set = train_set.sample(subset), test_set.sample(subset)
-        plan = replace(plan, model=replace(plan.model, classes=len(train_set.classes)))
-        options = {**overrides, "seed": seed or None, "subset": subset}
-        train(
-            plan,
+        options = {
+            **overrides,
+            "seed": seed or None,
+            "subset": subset,
+            "init_from": initial and f"checkpoints/{initial.name}",
+            "freeze": freeze or None,
+        }
+        finished = train(
+            replace(plan, model=replace(model, classes=len(train_set.classes))),
             train_set,
             test_set,
             out,
             seed=seed,
             device=device,
             resume=resume,
+            init_from=initial,
+            freeze=freeze,
             command=_command(recipe, data, out, options),
+            stop=_on_signals(),
         )
     except VitascopeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        begun = (out / "config.json").exists()
-        goes_on = f" {out} opens as it is; the same command with --resume goes on."
-        typer.echo("\nStopped." + goes_on * begun)
+    except OSError as error:
+        typer.echo(f"{out} cannot be written: {error.strerror or error}.", err=True)
+        raise typer.Exit(1) from error
+    if not finished:
+        typer.echo(f"Stopped. {out} opens as it is; the same command with --resume goes on.")
+
+
+def _on_signals() -> Callable[[], bool]:
+    """Whether Ctrl-C or SIGTERM has come since, which then end nothing by themselves."""
+    came = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: came.append(number))
+    return lambda: bool(came)
 
 
 def _command(recipe: str, data: str, out: Path, options: dict) -> str:

@@ -66,6 +66,7 @@ FIGURES = {
             Series("training", epochs, losses / 3),
             Series("published", epochs[:3], losses[:3], "dashed", 1),
             Series("tests", epochs, 1 - losses, "points", 9),
+            Series("kept epoch", epochs[2:3], losses[2:3], "dot", 1),
         ],
         marks=[(3, "kept: epoch 3"), (5, "epoch 5")],
     ),

@@ -1,5 +1,8 @@
+import itertools
+import multiprocessing
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -21,7 +24,8 @@ from core import evaluate
 from core.checkpoint import HISTORY, list_runs, load_run
 from core.data import CIFAR10_CLASSES, image_set, open_images
 from core.errors import TrainingError
-from core.train import main, train
+from core.optimize import TrainStep
+from core.train import main, split, train
 
 ROOT = Path(__file__).parents[1]
 FILES = {
@@ -68,6 +72,7 @@ def test_a_run_folder_is_complete(unbroken, plan):
     assert unbroken.classes == plan.train_set.classes
     config = unbroken.config
     assert config["recipe"]["lr"] == 0.02
+    assert config["recipe"]["augmentation"]["crop"] == 0
     assert config["seed"] == 0
     assert config["command"] == "make it"
     assert config["data"]["train"] == {
@@ -87,8 +92,9 @@ def test_predictions_are_those_of_the_saved_weights(unbroken, plan):
     assert (labels != plan.test_set.labels).all()
     assert unbroken.predictions["index"].tolist() == list(range(50))
     last = unbroken.history.iloc[-1]
-    assert last["val_acc"] == (found.argmax(axis=1) == labels).mean()
-    assert last["val_loss"] == pytest.approx(-np.log(found[np.arange(50), labels]).mean(), rel=1e-5)
+    # an epoch is measured in the precision it learns in, the predictions in float32
+    assert last["val_acc"] == pytest.approx((found.argmax(axis=1) == labels).mean(), abs=0.05)
+    assert last["val_loss"] == pytest.approx(-np.log(found[np.arange(50), labels]).mean(), rel=0.01)
 
 
 def test_the_kept_epoch_is_the_one_that_is_saved(plan, tmp_path, monkeypatch):
@@ -100,10 +106,8 @@ def test_the_kept_epoch_is_the_one_that_is_saved(plan, tmp_path, monkeypatch):
     np.testing.assert_allclose(
         evaluate.predict(run.model, plan.test_set.images), probabilities, atol=1e-6
     )
-    labels = run.predictions["label"].to_numpy()
-    assert run.history["val_acc"][1] == evaluate.accuracy(labels, probabilities)
     latest = torch.load(tmp_path / "run" / "resume.pt", weights_only=True)
-    assert latest["epoch"] == 4
+    assert latest["epochs_done"] == 4
     assert not torch.equal(latest["model"]["head.weight"], run.model.head.weight)
 
 
@@ -152,11 +156,91 @@ def test_sets_that_do_not_fit_are_refused(plan, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_held_out_images_choose_the_epoch_and_the_test_set_is_looked_at_once(
+    plan, tmp_path, monkeypatch
+):
+    looks = []
+    predict = evaluate.predict
+    monkeypatch.setattr(
+        evaluate,
+        "predict",
+        lambda model, images: (looks.append(len(images)), predict(model, images))[1],
+    )
+    run = run_training(plan, tmp_path / "run", replace(plan.recipe, epochs=3, validation=30))
+    assert looks == [30, 30, 30, 50]
+    assert len(run.predictions) == 50
+    assert "held out" in run.card
+    learned, held_out = split(100, 30)
+    assert sorted([*learned, *held_out]) == list(range(100))
+    assert len(held_out) == 30
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_epoch(
+    plan, tmp_path, monkeypatch
+):
+    out = tmp_path / "run"
+    call, calls = TrainStep.__call__, itertools.count(1)
+
+    def explode(self, images, labels, lr, stop):
+        return call(self, images, labels, 1e38 if next(calls) == 7 else lr, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainStep, "__call__", explode)
+        with pytest.raises(TrainingError, match="step 3 of epoch 2") as error:
+            run_training(plan, out, replace(plan.recipe, keep_from=1))
+    assert is_one_sentence(error.value)
+    run = load_run(out)
+    assert len(run.history) == 1
+    assert all(weights.isfinite().all() for weights in run.model.parameters())
+    run_training(plan, out, replace(plan.recipe, keep_from=1), resume=True)
+    assert len(load_run(out).history) == 2
+
+
+# --- Going on from another run ----------------------------------------------------------------
+
+
+def test_it_goes_on_from_another_run(plan, tmp_path, unbroken):
+    recipe = replace(plan.recipe, epochs=1, lr=0.0)
+    same = run_training(plan, tmp_path / "same", recipe, init_from=unbroken)
+    assert_same_weights(same.model, unbroken.model)
+    assert same.config["start"] == {"weights": unbroken.fingerprint, "freeze": 0}
+
+
+def test_other_classes_get_a_head_of_their_own_and_frozen_blocks_stay(plan, tmp_path, unbroken):
+    two = {
+        name: image_set(name, images.images[:40], np.arange(40) % 2, ("even", "odd"))
+        for name, images in (("train_set", plan.train_set), ("test_set", plan.test_set))
+    }
+    recipe = replace(plan.recipe, epochs=2, model=replace(plan.recipe.model, classes=2))
+    run = run_training(replace(plan, **two), tmp_path / "run", recipe, init_from=unbroken, freeze=1)
+    assert run.classes == ("even", "odd")
+    before, after = unbroken.model, run.model
+    assert_same_weights(after.patch_embedding, before.patch_embedding)
+    assert_same_weights(after.blocks[0], before.blocks[0])
+    assert not torch.equal(after.blocks[1].mlp[0].weight, before.blocks[1].mlp[0].weight)
+
+
+def test_weights_of_another_size_are_refused(plan, tmp_path, unbroken):
+    other = replace(plan.recipe, model=replace(plan.recipe.model, width=24))
+    with pytest.raises(TrainingError, match="unbroken") as error:
+        run_training(plan, tmp_path / "run", other, init_from=unbroken)
+    assert is_one_sentence(error.value)
+    with pytest.raises(TrainingError, match="2 blocks") as error:
+        run_training(plan, tmp_path / "run", init_from=unbroken, freeze=3)
+    assert is_one_sentence(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def assert_same_weights(found, expected):
+    for name, weights in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[name], weights), name
+
+
 # --- Cut off and resumed ----------------------------------------------------------------------
 
 
-# state, weights and config first; then an epoch writes weights, predictions, replay, history, card
-# and state: 3 + 2 × 6 files in all
+# state, weights and config first; then an epoch writes weights, replay, history, card and state, and
+# the end predictions and card: 3 + 2 × 5 + 2 files in all
 @pytest.mark.parametrize("write", range(4, 16))
 def test_a_run_goes_on_from_wherever_it_was_cut_off(plan, tmp_path, unbroken, monkeypatch, write):
     done, rename = 0, Path.replace
@@ -177,6 +261,57 @@ def test_a_run_goes_on_from_wherever_it_was_cut_off(plan, tmp_path, unbroken, mo
     assert {path.name for path in out.iterdir()} <= FILES | {"resume.pt"}
     run_training(plan, out, resume=True)
     assert_same_run(out, unbroken.path)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 5, 8])  # an epoch has 5
+def test_a_run_that_was_told_to_stop_goes_on_within_the_epoch(plan, tmp_path, unbroken, steps):
+    asked = itertools.count(1)
+    out = tmp_path / "run"
+    arguments = (plan.recipe, plan.train_set, plan.test_set, out)
+    assert train(*arguments, device="cpu", stop=lambda: next(asked) >= steps) is False
+    assert next(asked) - 1 == max(steps, 6 if steps == 5 else 0)  # the last step ends its epoch
+    assert load_run(out).predictions is None
+    assert train(*arguments, device="cpu", resume=True) is True
+    assert_same_run(out, unbroken.path)
+
+
+def train_in_a_child(plan, recipe, out):
+    torch.set_num_threads(1)
+    train(recipe, plan.train_set, plan.test_set, out, device="cpu", resume=True)
+
+
+def test_twenty_kills(plan, tmp_path):
+    """Whatever a kill cuts off, the folder opens and the run goes on to the same numbers."""
+    small = replace(plan, train_set=plan.train_set.sample(24), test_set=plan.test_set.sample(12))
+    recipe = replace(plan.recipe, epochs=200, keep_from=1)
+    out, children = tmp_path / "run", multiprocessing.get_context("forkserver")
+    children.set_forkserver_preload(["core.train"])
+    delays, done = np.random.default_rng(0).uniform(0, 0.15, 20), 0
+    for delay in delays:
+        child = children.Process(target=train_in_a_child, args=(small, recipe, out))
+        child.start()
+        while child.is_alive() and progress_of(out) <= done:  # it is under way
+            time.sleep(0.005)
+        time.sleep(delay)
+        child.kill()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+        done = progress_of(out)
+        assert len(load_run(out).history) in (done, done + 1)  # history is written just before
+    recipe = replace(recipe, epochs=done + 2)
+    run_training(small, out, recipe, resume=True)
+    run_training(small, tmp_path / "unbroken", recipe)
+    for path in out.glob(".*"):  # what a killed write leaves behind is never read
+        path.unlink()
+    assert_same_run(out, tmp_path / "unbroken")
+
+
+def progress_of(out):
+    """Whole epochs behind a run; -1 before its state is there."""
+    if not (out / "resume.pt").exists():
+        return -1
+    # a rename is atomic, so the file is whole
+    return torch.load(out / "resume.pt", map_location="cpu", weights_only=True)["epochs_done"]
 
 
 def test_a_finished_run_may_go_on_for_longer(plan, tmp_path, unbroken):
@@ -246,9 +381,9 @@ def test_the_command_trains(command, pictures, tmp_path):
     result = command(*words, "--epochs", 1, "--lr", 0.5, "--batch-size", 7, "--seed", 4)
     assert result.exit_code == 0, result.output
     run = load_run(out)
-    assert run.config["recipe"] == {
-        "name": "tiny", "epochs": 1, "batch_size": 7, "lr": 0.5, "momentum": 0.9, "keep_from": 9
-    }  # fmt: skip
+    assert run.config["recipe"]["name"] == "tiny"
+    found = {name: run.config["recipe"][name] for name in ("epochs", "batch_size", "lr")}
+    assert found == {"epochs": 1, "batch_size": 7, "lr": 0.5}
     assert run.config["seed"] == 4
     assert run.config["data"]["train"]["images"] == 30
     again = run.config["command"].split()
@@ -279,6 +414,8 @@ def test_the_command_takes_parquet_of_any_number_of_classes(command, tmp_path):
         (["--resume", "--lr", "0.5"], "recipe"),
         (["--resume", "--seed", "5"], "seed"),
         (["--resume", "--subset", "30"], "data"),
+        (["--init-from", "nowhere"], "nowhere"),
+        (["--freeze", "1"], "--init-from"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
@@ -293,6 +430,47 @@ def test_the_command_says_in_one_sentence_what_is_wrong(command, pictures, tmp_p
     assert hint in result.stderr
     assert result.stdout == ""
     assert (out / "config.json").read_text() == before
+
+
+def test_an_unwritable_place_is_named(command, pictures, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    words = ("--recipe", "tiny", "--data", pictures, "--out", tmp_path / "file" / "run")
+    result = command(*words)
+    assert result.exit_code == 1
+    assert is_one_sentence(result.stderr.strip())
+    assert "cannot be written" in result.stderr
+
+
+def test_a_full_disk_loses_nothing(command, pictures, tmp_path, plan, monkeypatch):
+    """Files may no longer grow beyond what an epoch has to write."""
+    large = replace(plan.recipe, model=replace(plan.recipe.model, width=128))
+    monkeypatch.setitem(core.train.RECIPES, "large", large)
+    words = ["--recipe", "large", "--data", pictures, "--out", tmp_path / "run", "--epochs"]
+    assert command(*words, 1).exit_code == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
+        result = command(*words, 2, "--resume")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert result.exit_code == 1
+    assert is_one_sentence(result.stderr.strip())
+    assert "cannot be written" in result.stderr
+    after = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    assert after["resume.pt"] == before["resume.pt"]
+    assert load_run(tmp_path / "run").model
+    assert command(*words, 2, "--resume").exit_code == 0
+
+
+def test_the_command_goes_on_from_a_run(command, pictures, tmp_path, unbroken):
+    words = ("--data", pictures, "--subset", 30, "--epochs", 1, "--init-from", unbroken.path)
+    result = command(*words, "--out", tmp_path / "run", "--freeze", 1)
+    assert result.exit_code == 0, result.output
+    run = load_run(tmp_path / "run")
+    assert run.model.config == unbroken.model.config
+    assert_same_weights(run.model.blocks[0], unbroken.model.blocks[0])
+    assert "--init-from checkpoints/unbroken --freeze 1" in run.config["command"]
 
 
 @pytest.fixture
@@ -321,12 +499,7 @@ def start(pictures):
 
 def wait_for_epoch(process, out, epoch):
     """Until a training in another process has finished an epoch and is within the next."""
-    while process.poll() is None:
-        if (out / "resume.pt").exists():
-            # a rename is atomic, so the file is whole
-            state = torch.load(out / "resume.pt", map_location="cpu", weights_only=True)
-            if state["epoch"] >= epoch:
-                return
+    while process.poll() is None and progress_of(out) < epoch:
         time.sleep(0.01)
     raise AssertionError(f"training ended early, with {process.returncode}")
 
@@ -336,13 +509,17 @@ def test_a_killed_process_goes_on_to_the_same_numbers(start, tmp_path):
     out, log = tmp_path / "broken", tmp_path / "log"
     whole = start(tmp_path / "whole", tmp_path / "log of whole")
 
-    process = start(out, log)
-    wait_for_epoch(process, out, 1)
-    process.send_signal(signal.SIGINT)
-    assert process.wait() == 0, log.read_text()
-    assert "--resume" in log.read_text()
-    assert "Traceback" not in log.read_text()
-    assert 1 <= len(load_run(out).history) < 5
+    for options, epoch, number in (
+        ([], 1, signal.SIGINT),
+        (["--resume"], 2, signal.SIGTERM),
+    ):
+        process = start(out, log, *options)
+        wait_for_epoch(process, out, epoch)
+        process.send_signal(number)
+        assert process.wait() == 0, log.read_text()
+        assert log.read_text().count("--resume goes on") == epoch
+        assert "Traceback" not in log.read_text()
+        assert epoch <= len(load_run(out).history) < 5
 
     process = start(out, log, "--resume")
     wait_for_epoch(process, out, 3)
@@ -355,6 +532,27 @@ def test_a_killed_process_goes_on_to_the_same_numbers(start, tmp_path):
     assert start(out, log, "--resume").wait() == 0, log.read_text()
     assert whole.wait() == 0
     assert_same_run(out, tmp_path / "whole")
+
+
+def test_two_processes_learn_what_one_does(pictures, tmp_path):
+    """Twenty epochs of one step, of a batch that two do not share evenly."""
+    words = ["-m", "core.train", "--data", pictures, "--subset", 9, "--batch-size", 9]
+    words += ["--epochs", 20, "--lr", 0.01, "--device", "cpu", "--out"]
+    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
+    for out, launcher in (("one", []), ("two", two)):
+        subprocess.run(
+            [sys.executable, *map(str, [*launcher, *words, tmp_path / out])],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=True,
+            capture_output=True,
+        )
+    one, two = load_run(tmp_path / "one"), load_run(tmp_path / "two")
+    assert one.history["train_loss"].iloc[-1] < one.history["train_loss"].iloc[0]
+    for column in ("train_loss", "val_loss"):
+        np.testing.assert_allclose(two.history[column], one.history[column], atol=1e-3)
+    assert len(two.predictions) == len(one.predictions) == 9
+    assert (one.config["processes"], two.config["processes"]) == (1, 2)
 
 
 def test_a_part_of_cifar10_trains(cifar10, tmp_path, command):

@@ -1,6 +1,7 @@
 """Models, images and what the one says of the other: opened once, shared by all sessions."""
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
@@ -13,13 +14,20 @@ from core.attention import Extraction, extract, extract_set
 from core.attention import cls_maps as read_cls_maps
 from core.checkpoint import Run, RunEntry
 from core.data import ImageSet
-from core.errors import DataError
+from core.errors import DataError, VitascopeError
 from core.evaluate import test_results
 from core.heads import cls_entropy
 from core.selection import Verdicts, verdicts
 from ui.settings import settings
 
-RUN_FILES = ("config.json", "model.safetensors", "history.csv", "predictions.parquet", "README.md")
+RUN_FILES = (
+    "config.json",
+    "model.safetensors",
+    "history.csv",
+    "replay.npz",
+    "predictions.parquet",
+    "README.md",
+)
 
 
 @st.cache_data(ttl="5s", show_spinner=False)
@@ -28,10 +36,37 @@ def runs() -> list[RunEntry]:
     return checkpoint.list_runs(settings().checkpoints)
 
 
-def open_run(path: Path) -> Run:
-    """A run folder, opened; opened anew once its files have changed."""
-    stamps = tuple((path / f).stat().st_mtime_ns for f in RUN_FILES if (path / f).exists())
-    return _open_run(path, stamps)
+def open_run(path: Path, name: str = "") -> Run:
+    """A run folder, opened anew once its files have changed; under `name` if not its own."""
+    run = _open_run(path, tuple(_stamp(path / file) for file in RUN_FILES))
+    return replace(run, name=name) if name else run
+
+
+def _stamp(path: Path) -> int:
+    """When a file changed, in nanoseconds; 0 where there is none (a training run removes some)."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def newest(run: Run) -> Run:
+    """A run as its folder is now; as it was where that cannot be read any more."""
+    try:
+        return open_run(run.path, run.name)
+    except (VitascopeError, OSError):
+        return run
+
+
+def other_runs(run: Run) -> dict[str, Path]:
+    """The other run folders that open, by name; the second of a name is "name (2)", and so on."""
+    paths, seen = {}, Counter()
+    for entry in runs():
+        if not entry.problem:
+            seen[entry.name] += 1
+            n = seen[entry.name]
+            paths[entry.name if n == 1 else f"{entry.name} ({n})"] = entry.path
+    return {name: path for name, path in paths.items() if path != run.path}
 
 
 @st.cache_resource(max_entries=8, show_spinner="Opening the model …")

@@ -88,7 +88,8 @@ class Matrix:
 @dataclass(frozen=True, eq=False)
 class Series:
     """One line: x (n,) and y (n,); `style` "solid", "faint" (raw values under a smoothed line,
-    without a place in the legend), "dashed" (somebody else's numbers) or "points"."""
+    without a place in the legend), "dashed" (not the main thing), "points", or "dot" (a place on
+    another line, without one in the legend)."""
 
     name: str
     x: np.ndarray

@@ -14,6 +14,7 @@ _STYLES = {
     "faint": {"mode": "lines", "line": {"width": 1}, "opacity": 0.3, "showlegend": False},
     "dashed": {"mode": "lines", "line": {"width": 1.5, "dash": "dash"}},
     "points": {"mode": "markers", "marker": {"size": 7}},
+    "dot": {"mode": "markers", "marker": {"size": 9}, "showlegend": False},
 }
 
 
@@ -70,13 +71,14 @@ def _(figure: Matrix) -> go.Figure:
 def _(figure: Lines) -> go.Figure:
     drawing = go.Figure()
     value = "%{y:.1%}" if figure.percent else "%{y:.4f}"
+    place = "%{x}" if _counts(figure) else "%{x:.4~r}"
     for line in figure.series:
         color = PALETTE[line.color % len(PALETTE)]
         trace = go.Scatter(
             x=line.x,
             y=line.y,
             name=line.name,
-            hovertemplate=f"{line.name}, {figure.x_label} %{{x}}: {value}<extra></extra>",
+            hovertemplate=f"{line.name}, {figure.x_label} {place}: {value}<extra></extra>",
             **_STYLES[line.style],
         )
         drawing.add_trace(trace.update(line_color=color, marker_color=color))
@@ -91,7 +93,9 @@ def _(figure: Lines) -> go.Figure:
         )
     drawing.update_xaxes(title=figure.x_label)
     drawing.update_yaxes(title=figure.y_label, tickformat=".0%" if figure.percent else None)
-    return _laid_out(drawing, height=360)
+    # the legend stands above the plot; where it is long, it takes no room from the curves
+    names = sum(line.style not in ("faint", "dot") for line in figure.series)
+    return _laid_out(drawing, height=360 + 18 * max(0, names - 4))
 
 
 @draw.register
@@ -122,6 +126,11 @@ def _laid_out(drawing: go.Figure, height: int) -> go.Figure:
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.04, "x": 0},
         dragmode=False,
     )
+
+
+def _counts(figure: Lines) -> bool:
+    """Whether the x axis counts something, such as epochs."""
+    return all(np.asarray(line.x).dtype.kind in "iu" for line in figure.series)
 
 
 def _middle(figure: Lines) -> float:

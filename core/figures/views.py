@@ -178,40 +178,103 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
     return pd.Series(values).ewm(alpha=1 - weight, adjust=True).mean().to_numpy()
 
 
+_PARTS = (("train", "training"), ("val", "validation"))
+_PUBLISHED = 6  # the colour of the published losses beside several runs
+
+
+def time_axis(history: pd.DataFrame, over: str) -> np.ndarray:
+    """Where the epochs lie, (E,): over "epochs" their numbers, over "minutes" when they ended."""
+    if over == "minutes":
+        return history["seconds"].cumsum().to_numpy() / 60
+    return history["epoch"].to_numpy()
+
+
 def curves(
-    runs: list[Run], what: str, smoothing: float = 0.0, published: bool = False, epoch: int = 0
+    runs: list[Run],
+    what: str,
+    smoothing: float = 0.0,
+    published: bool = False,
+    epoch: int = 0,
+    over: str = "epochs",
 ) -> Lines:
-    """Training and validation curves.
+    """Training and validation curves; of several runs each has its colour.
 
     Args:
         what: "loss" (cross-entropy in nats) or "acc" (accuracy).
         smoothing: as `weight` in `smooth`; the raw values stay visible, faintly.
-        published: add the tutorial's own losses.
-        epoch: mark this one; 0 marks none.
+        published: add the tutorial's own losses, if over epochs: nobody knows how long they took.
+        epoch: mark this one of the first run; 0 marks none.
+        over: "epochs", or "minutes" of training.
     """
+    several = len(runs) > 1
     series, marks = [], []
     for i, run in enumerate(runs):
-        x = run.history["epoch"].to_numpy()
-        for j, (part, words) in enumerate((("train", "training"), ("val", "validation"))):
-            name = f"{run.name}: {words}" if len(runs) > 1 else words
+        x, kept = time_axis(run.history, over), run.kept_epoch
+        for j, (part, words) in enumerate(_PARTS):
+            name = f"{run.name}: {words}" if several else words
+            if several and kept and part == "val":
+                name += f" (● kept: epoch {kept})"
             y = run.history[f"{part}_{what}"].to_numpy()
-            color = 2 * i + j
+            color, style = (i, ("dashed", "solid")[j]) if several else (j, "solid")
             if smoothing and len(y):
                 series.append(Series(f"{name}, raw", x, y, "faint", color))
                 y = smooth(y, smoothing)
-            series.append(Series(name, x, y, color=color))
-        if run.kept_epoch:
-            marks.append((run.kept_epoch, f"kept: epoch {run.kept_epoch}"))
-    if published and what == "loss":
+            series.append(Series(name, x, y, style, color))
+        at = run.history["epoch"].to_numpy() == kept
+        if kept and several:
+            series.append(Series(f"{run.name}: kept epoch", x[at], y[at], "dot", i))
+        elif kept:
+            marks.append((x[at].item(), f"kept: epoch {kept}"))
+        if i == 0 and epoch and (several or epoch != kept):
+            here = x[run.history["epoch"].to_numpy() == epoch].item()
+            marks.append((here, f"epoch {epoch}" + (f" of {run.name}" if several else "")))
+    if published and what == "loss" and over == "epochs":
         history = published_history()
-        for j, (part, words) in enumerate((("train", "training"), ("val", "validation"))):
+        for j, (part, words) in enumerate(_PARTS):
             y = history[f"{part}_loss"].to_numpy()
-            series.append(Series(f"published: {words}", history["epoch"], y, "dashed", j))
-    if epoch and all(epoch != kept for kept, _ in marks):
-        marks.append((epoch, f"epoch {epoch}"))
+            color, style = (_PUBLISHED, ("dashed", "solid")[j]) if several else (j, "dashed")
+            series.append(Series(f"published: {words}", history["epoch"], y, style, color))
+    label = {"epochs": "epoch", "minutes": "minutes of training"}[over]
     if what == "loss":
-        return Lines("Loss", "epoch", "cross-entropy (nats)", series, marks)
-    return Lines("Accuracy", "epoch", "accuracy", series, marks, percent=True)
+        return Lines("Loss", label, "cross-entropy (nats)", series, marks)
+    return Lines("Accuracy", label, "accuracy", series, marks, percent=True)
+
+
+def comparability(runs: list[Run]) -> list[str]:
+    """What keeps curves from being compared at face value, in sentences."""
+    notes = []
+    validated = {}
+    for run in runs:
+        validated.setdefault(_validated_on(run), []).append(run.name)
+    if len(validated) > 1:
+        parts = (f"{', '.join(names)} on {words}" for (words, _), names in validated.items())
+        notes.append(f"Not validated on the same images: {'; '.join(parts)}.")
+    if harder := [run.name for run in runs if _learns_harder(run)]:
+        notes.append(
+            f"{', '.join(harder)}: altered pictures or softened labels make training harder than "
+            "validation, so go by the validation curve."
+        )
+    return notes
+
+
+def _validated_on(run: Run) -> tuple[str, str | None]:
+    """Words for the images that a run's validation is measured on, and what tells them apart."""
+    held_out = run.recipe.get("validation", 0)
+    split = "train" if held_out else "test"
+    about = (run.config.get("data") or {}).get(split) or {}
+    name = about.get("name", "images unknown")
+    return f"{held_out:,} of {name}" if held_out else name, about.get("fingerprint")
+
+
+def _learns_harder(run: Run) -> bool:
+    augmentation = run.recipe.get("augmentation") or {}
+    return any(augmentation.values()) or bool(run.recipe.get("label_smoothing"))
+
+
+def replayed_epoch(run: Run, epoch: int) -> int:
+    """The newest epoch up to `epoch` of which a run kept what it saw; 0 where there is none."""
+    epochs = [] if run.replay is None else run.replay["epoch"]
+    return int(max((known for known in epochs if known <= epoch), default=0))
 
 
 def replay_maps(
@@ -220,6 +283,7 @@ def replay_maps(
     """What the fixed images of one source looked like to the model after an epoch.
 
     Args:
+        epoch: one that `replayed_epoch` gives.
         source: "samples" or "test", as in `replay.npz`.
         pictures: (n, H, W, 3) uint8, the images of that source, in the replay's order.
         labels: (n,) in the model's classes, -1 where unknown.
@@ -242,4 +306,20 @@ def replay_maps(
             Panel(f"{source}_{i}_amplified", "", amplify(grid, picture).amplified),
             Panel(f"{source}_{i}_map", "", grid, note=note, right=right),
         ]
-    return Panels(f"After epoch {epoch}", panels, columns=8)
+    return Panels(f"{run.name}, after epoch {epoch}", panels, columns=8)
+
+
+def replay_probabilities(run: Run, epoch: int, source: str, place: int, label: int) -> Bars:
+    """Probabilities of one fixed image after an epoch, in the classes' order.
+
+    Args:
+        epoch: one that `replayed_epoch` gives.
+        source, place: the image, counted among those of its source.
+        label: in the model's classes, -1 where unknown.
+    """
+    frame = np.flatnonzero(run.replay["epoch"] == epoch)[0]
+    row = np.flatnonzero(run.replay["source"] == source)[place]
+    values = run.replay["probabilities"][frame, row].astype(np.float32)
+    names = tuple(f"{name} ✓" if i == label else name for i, name in enumerate(run.classes))
+    title = f"{run.name}, after epoch {epoch}"
+    return Bars(title, names, values, "probability", highlight=(int(values.argmax()),))

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
-from tiny_runs import make_tiny_runs
+from tiny_runs import make_live_run, make_tiny_runs
 from waiting import PATIENCE, settled
 
 from core.checkpoint import Run, load_run
@@ -74,7 +74,10 @@ def browser_type_launch_args(browser_type_launch_args, playwright) -> dict:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory, cache) -> Path:
-    return make_tiny_runs(tmp_path_factory.mktemp("runs"))
+    """The folders `elsewhere` and `tiny`, and `under-way`, whose training can go on."""
+    runs = make_tiny_runs(tmp_path_factory.mktemp("runs"))
+    make_live_run(runs / "under-way", runs / "tiny", 10)
+    return runs
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
+from tiny_runs import add_epoch
 from waiting import settled
 
 from core import evaluate
@@ -208,3 +209,18 @@ def test_pause_stops_it(training, tiny):
         page.get_by_role("radio", name=choice).click()
         settled(page)
     expect(slider).to_have_value(stopped)
+
+
+def test_a_run_under_way_is_shown_as_it_grows(visit, runs):
+    folder = runs / "under-way"
+    (folder / "resume.pt").touch()
+    page = visit("/training?model=under-way")
+    slider = page.get_by_role("slider", name=re.compile("^Epoch"))
+    expect(slider).to_have_value("10")
+    expect(page.get_by_text("has finished epoch 10 of 12")).to_be_visible()
+    add_epoch(folder)
+    expect(slider).to_have_value("11")
+    expect(page.get_by_text("after epoch 11").first).to_be_visible()
+    add_epoch(folder)
+    expect(slider).to_have_value("12")
+    expect(page.get_by_text("training now")).to_have_count(0)

@@ -1,7 +1,14 @@
-"""The Training page: curves, slider, play, replay."""
+"""The Training page: curves, slider, play, replay, other runs beside, a run under way."""
+
+import os
+import time
 
 import numpy as np
-from reading import chart, panels
+import pytest
+from reading import chart, complaint, complaints, panels
+from tiny_runs import add_epoch, make_live_run
+
+from core.checkpoint import load_run, training_state
 
 
 def loss_names(at) -> list[str]:
@@ -102,3 +109,128 @@ def test_a_shorter_run_clamps_the_epoch(start):
     assert not at.exception
     assert at.slider(key="epoch").value <= 3
     assert any("fixed images are of Gone" in c.value for c in at.main if c.type == "caption")
+
+
+# --- Beside other runs ------------------------------------------------------------------------
+
+
+def captions(at) -> list[str]:
+    return [c.value for c in at.main if c.type == "caption"]
+
+
+def words(at) -> str:
+    return "\n".join(m.value for m in at.markdown)
+
+
+def test_another_run_beside_it(start, tiny, elsewhere):
+    at = start("training", beside="elsewhere", over="minutes")
+    assert not at.exception
+    assert complaints(at) == []
+    names = ("training", "validation (● kept: epoch 3)", "kept epoch")
+    assert loss_names(at) == [f"{run}: {name}" for run in ("tiny", "elsewhere") for name in names]
+    loss = chart(at, "training_loss")
+    assert len({trace["line"]["color"] for trace in loss[:3]}) == 1
+    assert loss[0]["line"]["color"] != loss[3]["line"]["color"]
+    np.testing.assert_allclose(decoded(loss[0]["x"]), np.arange(1, 13) * 0.25 / 60)
+    np.testing.assert_allclose(decoded(loss[2]["y"]), [1.5])
+    assert any(c.startswith("Not validated on the same images: tiny on Sam") for c in captions(at))
+
+    at.slider(key="epoch").set_value(12).run()
+    assert "**tiny, after epoch 12**" in words(at)
+    assert "**elsewhere, after epoch 3**" in words(at)  # its last
+    for run, key, frame in ((tiny, "", 11), (elsewhere, "_1", 2)):
+        chances = run.replay["probabilities"][frame, :12].astype(np.float32)
+        notes = [panel["note"] for panel in panels(at, f"training_replay_samples{key}")[1::2]]
+        assert notes == [f"{run.classes[p.argmax()]} {p.max():.0%}" for p in chances]
+    at.selectbox(key="picture").select("scene 4").run()
+    (bars,) = chart(at, "training_probabilities_1")
+    chances = elsewhere.replay["probabilities"][2, 3]
+    assert bars["text"] == [f"{chance:.1%}" for chance in chances.astype(float)]
+    at.button_group(key="over").set_value("epochs").run()
+    assert decoded(chart(at, "training_loss")[3]["x"]).tolist() == [1, 2, 3]
+
+
+def test_a_link_to_runs_that_are_not_here(start):
+    at = start("training", beside=["zebra", "elsewhere"])
+    assert "zebra" in complaint(at)
+    assert at.multiselect(key="beside").value == ["elsewhere"]
+    at.selectbox(key="model").select("elsewhere").run()  # never beside itself
+    assert not at.exception
+    assert at.multiselect(key="beside").value == []
+    assert "elsewhere: training" not in loss_names(at)
+
+
+# --- A run under way --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def live(runs, tmp_path):
+    make_live_run(tmp_path / "runs" / "live", runs / "tiny", 10)
+    return tmp_path / "runs" / "live"
+
+
+def commands(at) -> list[str]:
+    return [code.value for code in at.code]
+
+
+def test_a_run_under_way_is_followed_until_it_ends(start, live):
+    at = start("training", "live", checkpoints=live.parent)
+    assert complaints(at) == []
+    assert at.slider(key="epoch").value == 10
+    assert "finished epoch 10 of 12" in words(at)
+    resume = f"python -m core.train --recipe quick --data PATH --out {live} --resume"
+    assert commands(at)[-1] == resume
+    add_epoch(live)
+    at.run()
+    assert not at.exception
+    assert at.slider(key="epoch").value == 11
+    assert at.metric[1].value == "1.2500"
+    assert "**live, after epoch 11**" in words(at)
+    at.slider(key="epoch").set_value(5).run()
+    add_epoch(live)
+    at.run()
+    assert at.slider(key="epoch").value == 5  # whoever looks elsewhere stays there
+    assert len(decoded(chart(at, "training_loss")[0]["y"])) == 12
+    assert "training now" not in words(at)
+    assert resume not in commands(at)
+
+
+def test_a_folder_between_two_epochs(start, live):
+    """The files of an epoch come one by one."""
+    replay = (live / "replay.npz").read_bytes()
+    add_epoch(live)
+    (live / "replay.npz").write_bytes(replay)
+    at = start("training", "live", checkpoints=live.parent)
+    assert not at.exception
+    assert at.slider(key="epoch").value == 11
+    assert "**live, after epoch 10**" in words(at)
+    (live / "history.csv").write_text("epoch,tr")  # no run does this; a full disk might
+    at.run()
+    assert not at.exception
+    assert complaint(at).startswith("live: history.csv is damaged")
+
+
+def test_the_first_epoch_is_waited_for(start, live):
+    history = (live / "history.csv").read_bytes()
+    (live / "history.csv").unlink()
+    at = start("training", "live", checkpoints=live.parent)
+    assert "in its first epoch" in complaint(at)
+    assert any("--resume" in command for command in commands(at))
+    (live / "history.csv").write_bytes(history)
+    at.run()
+    assert complaints(at) == []
+    assert len(loss_names(at)) == 2
+
+
+def test_how_a_training_stands_is_read_off_its_files(live, runs):
+    now = time.time()
+    run = load_run(live)
+    assert training_state(run) == "going"
+    assert training_state(run, now + 29 * 60) == "going"
+    assert training_state(run, now + 32 * 60) == "stopped"
+    (live / "predictions.parquet").touch()  # what a stopped run writes last
+    os.utime(live / "predictions.parquet", (now + 1, now + 1))
+    assert training_state(run) == "stopped"
+    (live / "resume.pt").unlink()
+    assert training_state(run) == "ended"
+    assert training_state(load_run(runs / "tiny")) == "ended"

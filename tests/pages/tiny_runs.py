@@ -1,5 +1,7 @@
 """Whole run folders of tiny models, made in a second, for the tests of the dashboard."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,37 @@ def make_tiny_runs(folder: Path) -> Path:
         VAL_LOSSES[:3],
     )
     return folder
+
+
+def make_live_run(folder: Path, source: Path, epochs: int) -> None:
+    """A run folder like `source` in the midst of its training, which has two more epochs to come.
+
+    Its epochs take ten minutes, so that it does not look stopped while a test is slow.
+    """
+    shutil.copytree(source, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["recipe"] |= {"epochs": epochs + 2}
+    config["command"] = "python -m core.train --recipe quick --data PATH --out checkpoints/else"
+    (folder / "config.json").write_text(json.dumps(config))
+    history = checkpoint.load_history(folder)[:epochs].assign(seconds=600.0)
+    checkpoint.save_history(folder, history)
+    replay = checkpoint.load_replay(folder)
+    grow = ("epoch", "cls_maps", "rollout", "probabilities")
+    checkpoint.save_replay(folder, {k: v[:epochs] if k in grow else v for k, v in replay.items()})
+    (folder / "predictions.parquet").unlink()
+    (folder / "resume.pt").write_bytes(b"for core.train alone")
+
+
+def add_epoch(folder: Path) -> None:
+    """Write one more epoch in the order of `core.train`: replay, history, state."""
+    replay, history = checkpoint.load_replay(folder), checkpoint.load_history(folder)
+    for name in ("epoch", "cls_maps", "rollout", "probabilities"):
+        replay[name] = np.concatenate([replay[name], replay[name][-1:]])
+    replay["epoch"][-1] += 1
+    checkpoint.save_replay(folder, replay)
+    row = history[-1:].assign(epoch=history["epoch"].iloc[-1] + 1, val_loss=1.25)
+    checkpoint.save_history(folder, pd.concat([history, row]))
+    (folder / "resume.pt").touch()
 
 
 @torch.inference_mode()
