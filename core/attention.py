@@ -181,7 +181,7 @@ def _open_at(path: Path, row: int) -> BinaryIO:
     their parts meet.
     """
     array = np.load(path, mmap_mode="r")
-    file = open(path, "rb+")
+    file = open(path, "rb+")  # noqa: SIM115 - the caller's block closes it
     file.seek(array.offset + row * array.strides[0])
     return file
 

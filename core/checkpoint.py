@@ -113,25 +113,26 @@ def training_state(run: Run, now: float | None = None) -> str:
     """How the training of a run stands: "going", "stopped" (it can be resumed) or "ended".
 
     Its files tell, because the process may run on another machine: it is going on while the folder
-    changes as often as its epochs are long, and has stopped once it was measured, which comes last.
+    changes as often as its epochs are long. A run that was told to stop writes its state within an
+    epoch, long after the other files.
 
     Args:
         now: the time, as `time.time` gives it; None reads the clock.
     """
     changed = {}
-    for name in ("config.json", "history.csv", "resume.pt", "predictions.parquet"):
+    for name in ("config.json", "history.csv", "resume.pt"):
         try:
             changed[name] = (run.path / name).stat().st_mtime
         except OSError:  # not there, or being replaced
             continue
     if len(run.history) >= run.recipe.get("epochs", 0) or "resume.pt" not in changed:
         return "ended"
-    measured = changed.pop("predictions.parquet", 0.0)
-    newest = max(changed.values())
+    state = changed.pop("resume.pt")
+    told_to_stop = state > max(changed.values(), default=state) + 5
     # the first epoch begins with reading the images and compiling
-    patience = 900 if run.history.empty else 60 + 3 * run.history["seconds"].median()
-    quiet = (time.time() if now is None else now) - newest
-    return "going" if measured < newest and quiet < patience else "stopped"
+    patience = 900 if run.history.empty else 60 + 2 * run.history["seconds"].median()
+    quiet = (time.time() if now is None else now) - max(state, *changed.values())
+    return "going" if quiet < patience and not told_to_stop else "stopped"
 
 
 # --- Reading ----------------------------------------------------------------------------------
@@ -261,7 +262,7 @@ def load_history(folder: Path) -> pd.DataFrame:
         # the C engine of older pandas rounds the last digit
         history = pd.read_csv(folder / "history.csv", engine="python")
         return history[list(HISTORY)].astype(HISTORY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return empty
     except (ValueError, KeyError, OSError, csv.Error) as error:
         raise CheckpointError(f"{folder.name}: history.csv is damaged.") from error

@@ -41,7 +41,7 @@ def is_first() -> bool:
 
 
 def share(count: int) -> slice:
-    """This process's part of `count` things; the parts cover them once and differ by at most one."""
+    """This process's part of `count` things; the parts cover them once, as evenly as can be."""
     rank, world = dist.get_rank(), dist.get_world_size()
     return slice(count * rank // world, count * (rank + 1) // world)
 

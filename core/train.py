@@ -278,7 +278,7 @@ class Trainer:
         )
 
     def _validate(self) -> np.ndarray:
-        """Probabilities (n, classes) float32 of the validation images; each process does a share."""
+        """Probabilities (n, classes) float32 of the validation images, shared out to processes."""
         mine, device = share(len(self.val_images)), self.model.device
         probabilities = torch.zeros(len(self.val_images), len(self.classes), device=device)
         enabled = self.precision != "float32"
@@ -372,6 +372,7 @@ def main(
     resume: Annotated[bool, typer.Option(help="Go on where this folder's run stopped.")] = False,
 ) -> None:
     """Train a Vision Transformer on images you name, into a run folder the dashboard opens."""
+    stop = _on_signals()
     given = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
     overrides = {name: value for name, value in given.items() if value is not None}
     try:
@@ -405,7 +406,7 @@ def main(
             init_from=initial,
             freeze=freeze,
             command=_command(recipe, data, out, options),
-            stop=_on_signals(),
+            stop=stop,
         )
     except VitascopeError as error:
         typer.echo(str(error), err=True)
@@ -418,10 +419,15 @@ def main(
 
 
 def _on_signals() -> Callable[[], bool]:
-    """Whether Ctrl-C or SIGTERM has come since, which then end nothing by themselves."""
+    """Whether Ctrl-C or SIGTERM has come since; the first ends nothing by itself, a second does."""
     came = []
+
+    def note(number, frame):
+        came.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: came.append(number))
+        signal.signal(number, note)
     return lambda: bool(came)
 
 

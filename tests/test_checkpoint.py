@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -143,11 +144,12 @@ def test_list_runs_finds_folders_at_any_root(tmp_path, run_folder):
 def test_a_failing_write_leaves_the_old_weights(run_folder, monkeypatch):
     before = {path.name: path.read_bytes() for path in run_folder.iterdir()}
 
-    def disk_full(state, path):
-        path.write_bytes(b"half")
+    def disk_full(path, data):
+        with open(path, "wb") as file:
+            file.write(data[: len(data) // 2])
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", disk_full)
+    monkeypatch.setattr(Path, "write_bytes", disk_full)
     with pytest.raises(OSError):
         checkpoint.save_weights(run_folder, make_model(seed=1))
     assert {path.name: path.read_bytes() for path in run_folder.iterdir()} == before

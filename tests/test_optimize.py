@@ -93,7 +93,7 @@ def test_every_parameter_has_one_optimizer_and_only_matrices_decay(optimizer):
 
 def test_muon_takes_the_matrices_of_the_blocks_and_nothing_else():
     model = VisionTransformer(TINY)
-    muon, adamw = make_optimizers(model, replace(RECIPES["quick"], model=TINY))
+    muon, _ = make_optimizers(model, replace(RECIPES["quick"], model=TINY))
     of_muon = {id(weights) for weights in muon.param_groups[0]["params"]}
     names = {name for name, weights in model.named_parameters() if id(weights) in of_muon}
     parts = ("attention.qkv", "mlp.0", "mlp.3")

@@ -213,7 +213,8 @@ def test_pause_stops_it(training, tiny):
 
 def test_a_run_under_way_is_shown_as_it_grows(visit, runs):
     folder = runs / "under-way"
-    (folder / "resume.pt").touch()
+    for name in ("config.json", "resume.pt"):  # as --resume does
+        (folder / name).touch()
     page = visit("/training?model=under-way")
     slider = page.get_by_role("slider", name=re.compile("^Epoch"))
     expect(slider).to_have_value("10")
