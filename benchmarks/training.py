@@ -44,7 +44,7 @@ PROFILED = 10  # steps
 
 
 class TutorialViT(nn.Module):
-    """The tutorial's model as design.md describes it, under the names of its weights' files."""
+    """The tutorial's model written plainly, under the names of its weights' files."""
 
     def __init__(self, image=32, patch=8, width=128, layers=12, heads=4, mlp=512, classes=10):
         super().__init__()

@@ -1,7 +1,7 @@
 """Named ways to train a model. Each says what it costs and what it reaches."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -47,9 +47,13 @@ class Recipe:
 # SGD without augmentation; the validation set is the test set, so its 57 % is a little optimistic.
 TUTORIAL = Recipe(name="tutorial", epochs=100, batch_size=256, lr=0.001, keep_from=12)
 
+# For a classroom: past the tutorial's 57 % in four epochs (60.2 % on the JPEG copy), in 4.4 minutes
+# on 2 CPU cores without AMX, reading and compiling included.
+#   python -m core.train --recipe quick --data cifar10 --out checkpoints/my-quick
+# The tutorial's network; what is quicker is the start (small tokens), Muon, and one cosine.
 QUICK = Recipe(
     name="quick",
-    epochs=5,
+    epochs=4,
     batch_size=256,
     lr=2e-3,
     optimizer="muon",
@@ -61,23 +65,39 @@ QUICK = Recipe(
     model=ViTConfig(token_std=0.02),
 )
 
-STRONG = Recipe(
+# The most of the tutorial's network: 79.4 % (JPEG copy) in 91 minutes on the same 2 cores.
+#   python -m core.train --recipe strong --data cifar10 --out checkpoints/my-strong
+STRONG = replace(
+    QUICK,
     name="strong",
     epochs=70,
-    batch_size=256,
-    lr=2e-3,
-    optimizer="muon",
-    weight_decay=0.05,
     warmup=2,
-    cosine=True,
     clip_norm=1.0,
     label_smoothing=0.1,
     augmentation=Augmentation(crop=4, mirror=True, colour=0.2, cutmix=0.5),
-    validation=5_000,
-    model=ViTConfig(token_std=0.02),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (TUTORIAL, QUICK, STRONG)}
+# Maps of 8 × 8 in place of 4 × 4: four times the patches, a network two and a half times as large,
+# and an epoch that takes eight times as long.
+#   python -m core.train --recipe strong-p4 --data cifar10 --out checkpoints/my-strong-p4
+STRONG_P4 = replace(
+    STRONG,
+    name="strong-p4",
+    epochs=14,
+    warmup=1,
+    augmentation=Augmentation(crop=4, mirror=True),
+    model=ViTConfig(
+        patch_size=4,
+        width=192,
+        heads=12,
+        mlp_width=768,
+        patch_embedding="conv",
+        positions="sincos",
+        token_std=0.02,
+    ),
+)
+
+RECIPES = {recipe.name: recipe for recipe in (TUTORIAL, QUICK, STRONG, STRONG_P4)}
 
 
 @cache
