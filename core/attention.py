@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from core.checkpoint import load_run
 from core.data import ImageSet, open_images
-from core.errors import InputError, VitascopeError
+from core.errors import VitascopeError
 from core.files import atomic_folder, cache_folder
-from core.hardware import best_device
+from core.hardware import open_device
 from core.model import VisionTransformer
 from core.processes import is_first, process_count, process_group, share
 from core.progress import Progress, silent
@@ -241,7 +241,7 @@ def main(
                 out = out or extractions_folder()
                 run = load_run(model)
                 images = open_images(data, run.model.config.image_size)
-                run.model.to(_device(device))
+                run.model.to(open_device(device))
             # the first process stands for all: their shares differ by one image at most
             with tqdm(unit="img", leave=False, disable=not first) as bar:
 
@@ -261,15 +261,6 @@ def main(
             raise typer.Exit(1) from error
         if first:
             typer.echo(f"{run.name} on {images.name}, {len(images):,} images: {folder}")
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(best_device() if name == "auto" else name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"There is no device {name} here; leave --device out.") from error
-    return device
 
 
 if __name__ == "__main__":

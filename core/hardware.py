@@ -5,12 +5,28 @@ import platform
 
 import torch
 
+from core.errors import InputError
+
 
 def best_device() -> str:
     """ "cuda", "mps" or "cpu": the fastest that is there."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def open_device(name: str) -> torch.device:
+    """The device of that name, "auto" for `best_device`.
+
+    Raises:
+        InputError: it is not there.
+    """
+    try:
+        device = torch.device(best_device() if name == "auto" else name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"There is no device {name} here; leave --device out.") from error
+    return device
 
 
 def best_precision(device: torch.device) -> str:

@@ -24,7 +24,7 @@ from core.card import model_card
 from core.checkpoint import Run, load_run
 from core.data import ImageSet, open_images
 from core.errors import TrainingError, VitascopeError
-from core.hardware import best_device, best_precision, can_compile, describe_hardware
+from core.hardware import best_precision, can_compile, describe_hardware, open_device
 from core.model import VisionTransformer
 from core.optimize import TrainStep
 from core.processes import is_first, process_count, process_group, share, sum_over_all
@@ -74,13 +74,14 @@ def train(
     Raises:
         TrainingError: the sets do not fit each other or the recipe; the folder holds another run,
             or already one and `resume` is not set; the loss stopped being a number.
+        InputError: there is no such device.
     """
     out = Path(out)
     _check_sets(recipe, train_set, test_set)
     if init_from:
         _check_start(recipe, init_from, freeze)
     with process_group():
-        device = _device(best_device() if device == "auto" else device)
+        device = open_device(device)
         torch.manual_seed(seed)
         model = VisionTransformer(recipe.model).to(device)
         if init_from:
@@ -306,15 +307,6 @@ def _freeze(model: VisionTransformer, blocks: int) -> None:
     if blocks:
         for part in (model.patch_embedding, *model.blocks[:blocks]):
             part.requires_grad_(False)
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise TrainingError(f"There is no device {name} here; leave --device out.") from error
-    return device
 
 
 def _check_sets(recipe: Recipe, train_set: ImageSet, test_set: ImageSet) -> None:

@@ -1,13 +1,25 @@
+import os
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from reference import as_tutorial, forward, make_model, make_pictures
+from reference import (
+    as_tutorial,
+    forward,
+    is_one_sentence,
+    make_model,
+    make_pictures,
+    write_folder,
+)
 
 from core import attention
 from core.attention import cls_maps, extract, extract_set
-from core.data import image_set
+from core.checkpoint import load_run, save_run
+from core.data import image_set, open_images
 from core.files import cache_folder
 from core.model import VisionTransformer
 
@@ -98,3 +110,62 @@ def test_an_empty_set_has_no_attention(model):
     found = attention.extract_set(model, image_set("none", make_pictures(0, 12), None, ()))
     assert found.cls_rows.shape == (0, 3, 2, 9)
     assert found.probabilities.shape == (0, 5)
+
+
+# --- Ahead of time, by one process or several -------------------------------------------------
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A run folder, and 13 pictures that two processes cannot share evenly, as PATH, SOURCE."""
+    images = image_set("13", make_pictures(13, 12, 5), np.arange(13) % 2, ("a", "b"))
+    write_folder(tmp_path / "pictures", images)
+    save_run(tmp_path / "run", make_model(image_size=12), [str(i) for i in range(5)])
+    return tmp_path / "run", tmp_path / "pictures"
+
+
+def extract_by_command(run, pictures, out, processes):
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
+    words = ["-m", "core.attention", "--model", run, "--data", pictures, "--out", out]
+    words += ["--device", "cpu", "--batch-size", 4]
+    return subprocess.run(
+        [sys.executable, *map(str, [*launcher * (processes > 1), *words])],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_two_processes_write_the_one_store_that_the_dashboard_reads(stored, tmp_path, monkeypatch):
+    run, pictures = stored
+    for processes in (1, 2):
+        done = extract_by_command(run, pictures, tmp_path / str(processes), processes)
+        assert done.returncode == 0, done.stderr
+        assert "13 images" in done.stdout
+    (one,), (two,) = ((tmp_path / name).iterdir() for name in "12")
+    assert one.name == two.name
+    images = open_images(pictures, 12)
+    expected = extract_set(load_run(run).model, images, batch_size=4)
+    monkeypatch.setattr(attention, "_passes", None)  # nothing is computed again
+    for folder in (one, two):
+        monkeypatch.setenv("VITASCOPE_EXTRACTIONS", str(folder.parent))
+        found = extract_set(load_run(run).model, images)
+        assert found.cls_rows.shape[0] == 13
+        np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-6)
+        np.testing.assert_allclose(found.cls_rows, expected.cls_rows, atol=1e-3)  # float16
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_command_says_in_one_sentence_what_is_wrong(stored, tmp_path, processes):
+    (tmp_path / "file").write_text("no folder")
+    run, pictures = stored
+    for words, hint in (
+        (("nowhere", pictures, tmp_path / "out"), "nowhere"),
+        ((run, pictures, tmp_path / "file" / "out"), "cannot be written"),
+    )[: 3 - processes]:
+        done = extract_by_command(*words, processes)
+        assert done.returncode == 1
+        complaints = [line for line in done.stderr.splitlines() if hint in line]
+        assert is_one_sentence(complaints[0])
+    assert not (tmp_path / "out").exists()
