@@ -235,8 +235,8 @@ def main(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
 ) -> None:
     """Read a whole image set's attention ahead of time, every layer and head, for the dashboard."""
-    with process_group() as first:
-        try:
+    try:
+        with process_group() as first:
             with _all_or_none():
                 out = out or extractions_folder()
                 run = load_run(model)
@@ -252,15 +252,15 @@ def main(
                 folder = extract_set_together(
                     run.model, images, out, batch_size=batch_size, progress=progress
                 )
-        except (VitascopeError, OSError) as error:
-            message = str(error)
-            if isinstance(error, OSError):
-                message = f"{out} cannot be written: {error.strerror or error}."
-            if first:
-                typer.echo(message, err=True)
-            raise typer.Exit(1) from error
+    except (VitascopeError, OSError) as error:
+        message = str(error)
+        if isinstance(error, OSError):
+            message = f"{out} cannot be written: {error.strerror or error}."
         if first:
-            typer.echo(f"{run.name} on {images.name}, {len(images):,} images: {folder}")
+            typer.echo(message, err=True)
+        raise typer.Exit(1) from error
+    if first:
+        typer.echo(f"{run.name} on {images.name}, {len(images):,} images: {folder}")
 
 
 if __name__ == "__main__":

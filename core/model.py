@@ -122,16 +122,19 @@ class PatchEmbedding(nn.Module):
             self.register_buffer("positions", sincos_positions(config), persistent=False)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, images):
+    def forward(self, images, patches=None):
         if isinstance(self.projection, nn.Linear):
             p = self.patch_size
-            patches = rearrange(images, "b c (gh ph) (gw pw) -> b (gh gw) (ph pw c)", ph=p, pw=p)
-            x = self.projection(patches)  # (B, gh*gw, D)
+            x = rearrange(images, "b c (gh ph) (gw pw) -> b (gh gw) (ph pw c)", ph=p, pw=p)
+            x = self.projection(x)  # (B, gh*gw, D)
         else:
             x = self.projection(images).flatten(2).transpose(1, 2)  # (B, gh*gw, D)
         cls = self.cls_token.expand(len(x), -1, -1).to(x.dtype)
-        x = torch.cat([cls, x], dim=1)  # (B, T, D)
-        return self.dropout(x + self.positions)
+        x = torch.cat([cls, x], dim=1) + self.positions  # (B, T, D)
+        if patches is not None:
+            kept = patches[:, :, None].expand(-1, -1, x.shape[-1])  # (B, K, D)
+            x = torch.cat([x[:, :1], x[:, 1:].gather(1, kept)], dim=1)  # (B, 1 + K, D)
+        return self.dropout(x)
 
 
 class Attention(nn.Module):
@@ -200,18 +203,25 @@ class VisionTransformer(nn.Module):
         self.head = nn.Linear(config.width, config.classes)
         self.apply(_init_linear)
 
-    def forward(self, images: torch.Tensor, return_attention: bool = False):
+    def forward(
+        self,
+        images: torch.Tensor,
+        return_attention: bool = False,
+        patches: torch.Tensor | None = None,
+    ):
         """Classify images.
 
         Args:
             images: (B, C, S, S) float, normalised (see `prepare`).
             return_attention: also return the post-softmax weights of every layer and head.
+            patches: (B, K) int64, the patches of each image to look at, row by row from 0; the
+                others are left out, as if there were only 1 + K tokens. All by default.
 
         Returns:
             logits (B, classes), or (logits, attention (B, L, H, T, T)); rows of attention are
             queries and sum to 1, columns are keys, token 0 is CLS.
         """
-        x = self.patch_embedding(images)  # (B, T, D)
+        x = self.patch_embedding(images, patches)  # (B, T, D)
         layers = []
         for block in self.blocks:
             x, attention = block(x)

@@ -33,8 +33,16 @@ class TrainStep:
             weights.grad = gradient.view_as(weights)
         self.gradient = self.sums[:-3]
 
-    def __call__(self, images, labels, lr: float, stop: bool = False) -> torch.Tensor:
+    def __call__(
+        self, images, labels, lr: float, patches: int | None = None, stop: bool = False
+    ) -> torch.Tensor:
         """Learn from pictures (B, S, S, C) uint8 with labels (B,).
+
+        Args:
+            lr: the learning rate.
+            patches: how many of an image's patches to look at, drawn for each image; all by default
+                (PatchDropout: Liu et al., WACV 2023).
+            stop: this process was asked to stop; the others are told.
 
         Returns:
             (3,) float32: the loss summed over the batch, the number of images whose most probable
@@ -43,14 +51,18 @@ class TrainStep:
         config, recipe = self.model.config, self.recipe
         targets = F.one_hot(labels, config.classes).float()  # (B, classes)
         inputs, targets = recipe.augmentation(self.model.prepare(images), targets)
-        mine = share(len(labels))
+        mine, drawn = share(len(labels)), None
+        gh, gw = config.grid
+        if patches not in (None, gh * gw):
+            chance = torch.rand(len(labels), gh * gw, device=inputs.device)
+            drawn = chance.argsort(dim=1)[mine, :patches]  # (B, patches)
         inputs, targets, labels = inputs[mine], targets[mine], labels[mine]
         # the last batch of an epoch is smaller: running it plainly saves compiling a second graph
         whole = mine == self.whole_share
         forward = self.compiled if whole else self.model
         enabled = self.dtype != torch.float32
         with torch.autocast(inputs.device.type, dtype=self.dtype, enabled=enabled):
-            logits = forward(inputs).float()  # (B, classes)
+            logits = forward(inputs, patches=drawn).float()  # (B, classes)
         loss = F.cross_entropy(
             logits, targets, label_smoothing=recipe.label_smoothing, reduction="sum"
         )

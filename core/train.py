@@ -236,11 +236,13 @@ class Trainer:
         order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(seed))
         batches = order.to(self.images.device).split(self.recipe.batch_size)
         every = 1 if self.model.device.type == "cpu" else LOOK_EVERY
+        patches = self.recipe.patches_at(self.epochs_done)
         before, started = self.seconds, time.perf_counter()
         for i in range(self.steps_done, len(batches)):
             torch.manual_seed(100_003 * seed + i)
             lr = self.recipe.lr_at(self.epochs_done + i / len(batches))
-            notes = self.step(self.images[batches[i]], self.labels[batches[i]], lr, stop())
+            batch = self.images[batches[i]], self.labels[batches[i]]
+            notes = self.step(*batch, lr, patches, stop())
             self.losses[i] = notes[:2]
             self.steps_done = i + 1
             self.seconds = before + time.perf_counter() - started

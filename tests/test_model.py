@@ -105,6 +105,23 @@ def test_attention_rows_sum_to_one_and_asking_for_them_changes_nothing():
     assert torch.equal(logits, model(images))
 
 
+def test_patches_that_are_left_out_have_no_say():
+    model = VisionTransformer(ViTConfig(layers=2)).eval()
+    images = torch.randn(2, 3, 32, 32)
+    patches = torch.tensor([[0, 5, 15], [15, 1, 2]])
+    logits, attention = model(images, return_attention=True, patches=patches)
+    assert attention.shape == (2, 2, 4, 4, 4)
+    blank = torch.randn(2, 3, 32, 32)
+    for image, kept in enumerate(patches):
+        for patch in kept.tolist():
+            rows, columns = (slice(8 * i, 8 * i + 8) for i in divmod(patch, 4))
+            blank[image, :, rows, columns] = images[image, :, rows, columns]
+    torch.testing.assert_close(model(blank, patches=patches), logits)
+    assert not torch.allclose(model(blank), model(images))
+    every = torch.arange(16).expand(2, -1)
+    torch.testing.assert_close(model(images, patches=every), model(images))
+
+
 def test_threads_share_a_model():
     model = make_model(image_size=16, width=16)
     batches = [torch.randn(8, 3, 16, 16) for _ in range(12)]

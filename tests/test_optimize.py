@@ -64,6 +64,17 @@ def test_a_long_gradient_is_shortened(batch):
     assert clipped.gradient.norm() == pytest.approx(1e-3, rel=1e-3)
 
 
+def test_a_step_may_look_at_some_patches_of_each_image(batch):
+    step = make_step()
+    before = torch.random.get_rng_state()
+    loss = step(*batch, lr=0.0, patches=4)[0]
+    torch.random.set_rng_state(before)
+    drawn = torch.rand(12, 16).argsort(dim=1)[:, :4]
+    assert len({tuple(sorted(patches)) for patches in drawn.tolist()}) > 6
+    logits = step.model(step.model.prepare(batch[0]), patches=drawn)
+    assert loss == pytest.approx(F.cross_entropy(logits, batch[1], reduction="sum").item())
+
+
 def test_frozen_weights_stay(batch):
     model = VisionTransformer(TINY)
     model.patch_embedding.requires_grad_(False)
@@ -98,6 +109,12 @@ def test_muon_takes_the_matrices_of_the_blocks_and_nothing_else():
     names = {name for name, weights in model.named_parameters() if id(weights) in of_muon}
     parts = ("attention.qkv", "mlp.0", "mlp.3")
     assert names == {f"blocks.{i}.{part}.weight" for i in range(2) for part in parts}
+
+
+def test_patches_are_left_out_until_the_last_epochs():
+    recipe = Recipe("r", 5, 1, 0.1, patch_dropout=0.5, whole_epochs=2)
+    assert [recipe.patches_at(epoch) for epoch in range(5)] == [8, 8, 8, 16, 16]
+    assert RECIPES["tutorial"].patches_at(0) == 16
 
 
 # --- The learning rate ------------------------------------------------------------------------
