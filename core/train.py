@@ -8,7 +8,8 @@ command under `torchrun` shares the work among processes, on one machine or many
 import platform
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -366,7 +367,6 @@ def main(
     resume: Annotated[bool, typer.Option(help="Go on where this folder's run stopped.")] = False,
 ) -> None:
     """Train a Vision Transformer on images you name, into a run folder the dashboard opens."""
-    stop = _on_signals()
     given = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
     overrides = {name: value for name, value in given.items() if value is not None}
     try:
@@ -389,19 +389,20 @@ def main(
             "init_from": initial and f"checkpoints/{initial.name}",
             "freeze": freeze or None,
         }
-        finished = train(
-            replace(plan, model=replace(model, classes=len(train_set.classes))),
-            train_set,
-            test_set,
-            out,
-            seed=seed,
-            device=device,
-            resume=resume,
-            init_from=initial,
-            freeze=freeze,
-            command=_command(recipe, data, out, options),
-            stop=stop,
-        )
+        with _signals_noted() as stop:
+            finished = train(
+                replace(plan, model=replace(model, classes=len(train_set.classes))),
+                train_set,
+                test_set,
+                out,
+                seed=seed,
+                device=device,
+                resume=resume,
+                init_from=initial,
+                freeze=freeze,
+                command=_command(recipe, data, out, options),
+                stop=stop,
+            )
     except VitascopeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
@@ -412,17 +413,23 @@ def main(
         typer.echo(f"Stopped. {out} opens as it is; the same command with --resume goes on.")
 
 
-def _on_signals() -> Callable[[], bool]:
+@contextmanager
+def _signals_noted() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C or SIGTERM has come since; the first ends nothing by itself, a second does."""
     came = []
 
     def note(number, frame):
         came.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, before[number])
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
         signal.signal(number, note)
-    return lambda: bool(came)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _command(recipe: str, data: str, out: Path, options: dict) -> str:
