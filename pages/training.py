@@ -7,7 +7,7 @@ from core.errors import VitascopeError
 from core.figures import views
 from ui import commands, library, replay, shell
 from ui.show import show_chart, side_by_side
-from ui.sidebar import Selection
+from ui.sidebar import Selection, note_unknown
 
 SECONDS_AN_EPOCH = 0.6  # while it plays
 SECONDS_A_LOOK = 3  # at the folder of a run that is still going
@@ -59,10 +59,9 @@ def _wait(run: Run, going: bool) -> None:
 
 
 def _choose_others(run: Run) -> list[Run]:
-    paths = library.other_runs(run)
-    for name in st.query_params.get_all("beside"):
-        if name not in paths and name != run.name:
-            st.warning(f"There is no run “{name}” here.", icon=":material/link_off:")
+    named = library.runs_by_name()
+    note_unknown("beside", list(named), what="run")
+    paths = {name: path for name, path in named.items() if path != run.path}
     if not paths:
         return []
     names = st.multiselect(

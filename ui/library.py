@@ -1,9 +1,9 @@
 """Models, images and what the one says of the other: opened once, shared by all sessions."""
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 import streamlit as st
@@ -20,6 +20,7 @@ from core.heads import cls_entropy
 from core.selection import Verdicts, verdicts
 from ui.settings import settings
 
+T = TypeVar("T")
 RUN_FILES = (
     "config.json",
     "model.safetensors",
@@ -58,15 +59,20 @@ def newest(run: Run) -> Run:
         return run
 
 
-def other_runs(run: Run) -> dict[str, Path]:
-    """The other run folders that open, by name; the second of a name is "name (2)", and so on."""
-    paths, seen = {}, Counter()
-    for entry in runs():
-        if not entry.problem:
-            seen[entry.name] += 1
-            n = seen[entry.name]
-            paths[entry.name if n == 1 else f"{entry.name} ({n})"] = entry.path
-    return {name: path for name, path in paths.items() if path != run.path}
+def runs_by_name() -> dict[str, Path]:
+    """The run folders that open."""
+    return by_unique_name([(entry.name, entry.path) for entry in runs() if not entry.problem])
+
+
+def by_unique_name(named: list[tuple[str, T]]) -> dict[str, T]:
+    """Things under their names; the second of a name is called "name (2)", and so on."""
+    unique = {}
+    for name, thing in named:
+        free, n = name, 2
+        while free in unique:
+            free, n = f"{name} ({n})", n + 1
+        unique[free] = thing
+    return unique
 
 
 @st.cache_resource(max_entries=8, show_spinner="Opening the model …")

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 import streamlit as st
@@ -15,7 +14,6 @@ from ui import library
 from ui.settings import settings
 
 YOUR_PICTURES = "Your pictures"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,15 +87,14 @@ def draw() -> Selection:
 
 
 def _choose_run() -> Run:
-    entries = library.runs()
-    for entry in entries:
+    for entry in library.runs():
         if entry.problem:
             st.warning(entry.problem, icon=":material/broken_image:")
-    paths = _by_unique_name([(entry.name, entry.path) for entry in entries if not entry.problem])
+    paths = library.runs_by_name()
     if not paths:
         st.error("There is no model here. Train one with `python -m core.train --help`.")
         st.stop()
-    _note_unknown("model", list(paths))
+    note_unknown("model", list(paths))
     name = st.selectbox("Model", list(paths), key="model", bind="query-params")
     try:
         return library.open_run(paths[name])
@@ -106,25 +103,14 @@ def _choose_run() -> Run:
         st.stop()
 
 
-def _by_unique_name(named: list[tuple[str, T]]) -> dict[str, T]:
-    """Things under their names; the second of a name is called "name (2)", and so on."""
-    unique = {}
-    for name, thing in named:
-        free, n = name, 2
-        while free in unique:
-            free, n = f"{name} ({n})", n + 1
-        unique[free] = thing
-    return unique
-
-
 def _choose_images(run: Run) -> ImageSet:
     found, problems = library.sources()
     for problem in problems:
         st.warning(problem, icon=":material/folder_off:")
-    names = _by_unique_name([(source_name(source), source) for source in found])
+    names = library.by_unique_name([(source_name(source), source) for source in found])
     uploads = st.session_state.get("uploads")
     options = [*names, YOUR_PICTURES] if uploads else list(names)
-    _note_unknown("images", options)
+    note_unknown("images", options)
     name = st.selectbox("Images", options, key="images", bind="query-params")
     size = run.model.config.image_size
     try:
@@ -165,7 +151,7 @@ def _show_uploads() -> None:
 
 
 def _choose_classes(run: Run) -> list[str]:
-    _note_unknown("class", list(run.classes))
+    note_unknown("class", list(run.classes))
     return st.multiselect(
         "Classes",
         list(run.classes),
@@ -175,11 +161,11 @@ def _choose_classes(run: Run) -> list[str]:
     )
 
 
-def _note_unknown(name: str, options: list[str]) -> None:
+def note_unknown(key: str, options: list[str], what: str = "") -> None:
     """Say so when a link names something that is not here, before the widget drops it."""
-    for value in st.query_params.get_all(name):
+    for value in st.query_params.get_all(key):
         if value not in options:
-            st.warning(f"There is no {name} “{value}” here.", icon=":material/link_off:")
+            st.warning(f"There is no {what or key} “{value}” here.", icon=":material/link_off:")
 
 
 def offer_cifar10(key: str) -> None:
