@@ -7,7 +7,7 @@ among processes, on one machine or, where they all see the same files, on many.
 
 import os
 import signal
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -21,10 +21,10 @@ from tqdm import tqdm
 from core.checkpoint import load_run
 from core.data import ImageSet, open_images
 from core.errors import VitascopeError
-from core.files import atomic_folder, cache_folder
+from core.files import atomic_folder, cache_folder, writing
 from core.hardware import open_device
 from core.model import VisionTransformer
-from core.processes import is_first, process_count, process_group, share
+from core.processes import all_or_none, is_first, process_group, share
 from core.progress import Progress, silent
 
 
@@ -90,10 +90,13 @@ def extract_set(
     They are streamed to disk, so memory does not grow with the set, and kept in
     `extractions_folder` under a key of the model's and the set's content: the second call for the
     same pair only opens the files, and so does the first after `python -m core.attention`.
+
+    Raises:
+        WriteError: the folder cannot be written, or the disk is full.
     """
     folder = extractions_folder() / _key(model, images)
     if not folder.exists():
-        with atomic_folder(folder) as part:
+        with writing(folder), atomic_folder(folder) as part:
             _create(part, model, len(images))
             _fill(part, model, images.images, slice(0, len(images)), batch_size, progress)
     probabilities = np.load(folder / "probabilities.npy", mmap_mode="r")
@@ -119,17 +122,20 @@ def extract_set_together(
 
     Returns:
         the extraction's own folder in `out`.
+
+    Raises:
+        WriteError: `out` cannot be written, or the disk is full.
     """
     folder = out / _key(model, images)
-    with ExitStack() as store:
+    with writing(out), ExitStack() as store:
         part = [None]
-        with _all_or_none():
+        with all_or_none():
             if is_first() and not folder.exists():
                 part = [store.enter_context(atomic_folder(folder))]
                 _create(part[0], model, len(images))
         dist.broadcast_object_list(part)  # only the first knows where; None: it is there already
         if part[0]:
-            with _all_or_none():
+            with all_or_none():
                 _fill(part[0], model, images.images, share(len(images)), batch_size, progress)
     return folder
 
@@ -186,23 +192,6 @@ def _open_at(path: Path, row: int) -> BinaryIO:
     return file
 
 
-@contextmanager
-def _all_or_none():
-    """Wait for every process at the end of the block; what one of them raised there, all raise.
-
-    So none goes on to wait for one that gave up.
-    """
-    failure = None
-    try:
-        yield
-    except Exception as error:
-        failure = error
-    failures = [None] * process_count()
-    dist.all_gather_object(failures, failure)
-    if failure := failure or next(filter(None, failures), None):  # one's own has its traceback
-        raise failure
-
-
 @torch.inference_mode()
 def _passes(model, images, batch_size):
     """Batch by batch: probabilities (B, classes) and CLS rows (B, L, H, gh*gw), NumPy float32."""
@@ -237,8 +226,7 @@ def main(
     """Read a whole image set's attention ahead of time, every layer and head, for the dashboard."""
     try:
         with process_group() as first:
-            with _all_or_none():
-                out = out or extractions_folder()
+            with all_or_none():
                 run = load_run(model)
                 images = open_images(data, run.model.config.image_size)
                 run.model.to(open_device(device))
@@ -250,14 +238,15 @@ def main(
                     bar.update(done - bar.n)
 
                 folder = extract_set_together(
-                    run.model, images, out, batch_size=batch_size, progress=progress
+                    run.model,
+                    images,
+                    out or extractions_folder(),
+                    batch_size=batch_size,
+                    progress=progress,
                 )
-    except (VitascopeError, OSError) as error:
-        message = str(error)
-        if isinstance(error, OSError):
-            message = f"{out} cannot be written: {error.strerror or error}."
+    except VitascopeError as error:
         if first:
-            typer.echo(message, err=True)
+            typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     if first:
         typer.echo(f"{run.name} on {images.name}, {len(images):,} images: {folder}")

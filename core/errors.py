@@ -21,5 +21,9 @@ class InputError(VitascopeError):
     """Images, maps or settings do not fit the model or each other."""
 
 
+class WriteError(VitascopeError):
+    """A file or folder cannot be written: no permission, no such place, or a full disk."""
+
+
 class TrainingError(VitascopeError):
     """A training run cannot start, go on, or be resumed."""

@@ -6,18 +6,33 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.errors import WriteError
+
 
 def cache_folder(*parts: str) -> Path:
     """A folder for decoded images and extracted attention; deleting it costs only time.
 
     `VITASCOPE_CACHE` names it; else it is `vitascope` in the user's cache folder.
+
+    Raises:
+        WriteError: it cannot be made.
     """
     base = os.environ.get("VITASCOPE_CACHE") or Path(
         os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vitascope"
     )
     folder = Path(base, *parts)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def writing(path: Path):
+    """Whatever keeps the block from writing to `path` becomes a WriteError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 @contextmanager
@@ -33,6 +48,7 @@ def atomic_file(path: Path):
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
+        _sync(path.parent)  # the new name, too, is there after a power cut
     finally:
         part.unlink(missing_ok=True)
 
@@ -54,8 +70,18 @@ def atomic_folder(path: Path):
                 os.fsync(written.fileno())
         try:
             part.rename(path)
+            _sync(path.parent)
         except OSError:
             if not path.exists():
                 raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

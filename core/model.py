@@ -201,6 +201,9 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, rate) for rate in drop_rates)
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, config.classes)
+        for name in ("mean", "std"):  # on the device once, not once a batch
+            values = torch.tensor(getattr(config, name)).view(-1, 1, 1)  # (C, 1, 1)
+            self.register_buffer(name, values, persistent=False)
         self.apply(_init_linear)
 
     def forward(
@@ -261,9 +264,7 @@ class VisionTransformer(nn.Module):
             )
         if not pictures:
             return images
-        mean = torch.tensor(self.config.mean, device=self.device).view(-1, 1, 1)
-        std = torch.tensor(self.config.std, device=self.device).view(-1, 1, 1)
-        return (images.float() / 255 - mean) / std
+        return (images.float() / 255 - self.mean) / self.std
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with any weight or setting."""

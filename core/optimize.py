@@ -4,12 +4,14 @@ import torch
 import torch.nn.functional as F
 
 from core.model import VisionTransformer
-from core.processes import share, sum_over_all
+from core.processes import process_count, share, sum_over_all
 from core.recipes import Recipe
 
 
 class TrainStep:
     """Learns from one batch; called once a step by every process with the same whole batch.
+
+    It lives within a `process_group`.
 
     Attributes:
         model: what learns.
@@ -21,7 +23,7 @@ class TrainStep:
         self.recipe = recipe
         self.optimizers = make_optimizers(model, recipe)
         self.dtype = getattr(torch, precision)
-        self.compiled = torch.compile(model, dynamic=False) if compiled else model
+        self.forward = torch.compile(model, dynamic=False) if compiled else model
         self.whole_share = share(recipe.batch_size)
         # Every gradient is a view into one buffer, so that one call sums, clips or clears them all.
         # Three numbers ride along: the loss, the hits, and whether a process was asked to stop.
@@ -57,9 +59,10 @@ class TrainStep:
             chance = torch.rand(len(labels), gh * gw, device=inputs.device)
             drawn = chance.argsort(dim=1)[mine, :patches]  # (B, patches)
         inputs, targets, labels = inputs[mine], targets[mine], labels[mine]
+        if process_count() > 1:  # dropout differs between the images of different processes
+            torch.manual_seed(torch.initial_seed() + 1 + mine.start)
         # the last batch of an epoch is smaller: running it plainly saves compiling a second graph
-        whole = mine == self.whole_share
-        forward = self.compiled if whole else self.model
+        forward = self.forward if mine == self.whole_share else self.model
         enabled = self.dtype != torch.float32
         with torch.autocast(inputs.device.type, dtype=self.dtype, enabled=enabled):
             logits = forward(inputs, patches=drawn).float()  # (B, classes)
@@ -69,7 +72,7 @@ class TrainStep:
         self.sums.zero_()
         (loss / len(images)).backward()
         hits = (logits.argmax(dim=-1) == labels).sum()
-        self.notes.copy_(torch.stack([loss.detach(), hits, hits.new_tensor(stop)]))
+        self.notes.copy_(torch.stack([loss.detach(), hits, torch.full_like(hits, stop)]))
         sum_over_all(self.sums)
         if recipe.clip_norm:
             self.gradient.mul_((recipe.clip_norm / (self.gradient.norm() + 1e-6)).clamp(max=1.0))
@@ -112,7 +115,7 @@ def make_optimizers(model: VisionTransformer, recipe: Recipe) -> list[torch.opti
     if recipe.optimizer == "sgd":
         return [torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)]
     adamw = torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
-    if recipe.optimizer == "adamw":
+    if not muon:  # "adamw", or every block is frozen
         return [adamw]
     options = {"momentum": recipe.momentum, "adjust_lr_fn": "match_rms_adamw"}
     return [torch.optim.Muon(muon, **decay, **options), adamw]

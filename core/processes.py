@@ -1,7 +1,8 @@
 """One process or many (`torchrun`): what each does, and how they agree.
 
 A single process is a group of one, so there is no second way through the code. Every process holds
-the whole set and draws the same random numbers; they share out the work of a batch.
+the whole set and draws the same random numbers; they share out the work of a batch. All of them
+read and the first writes the run folder, which on several machines must be a shared one.
 """
 
 import os
@@ -15,18 +16,18 @@ import torch.distributed as dist
 def process_group():
     """Join the processes that torchrun started, or be alone; yields whether this is the first.
 
-    NCCL where every process has a GPU of its own, else gloo.
+    Tensors on GPUs travel by NCCL where every process of a machine has a GPU of its own; all else
+    by gloo.
     """
     if dist.is_initialized():
         yield is_first()
         return
     if "WORLD_SIZE" in os.environ:
-        local = int(os.environ.get("LOCAL_RANK", 0))
-        if torch.cuda.is_available() and torch.cuda.device_count() > local:
-            torch.cuda.set_device(local)
-            dist.init_process_group("nccl")
-        else:
-            dist.init_process_group("gloo")
+        gpus = torch.cuda.device_count()
+        if gpus:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % gpus)
+        enough = gpus >= int(os.environ["LOCAL_WORLD_SIZE"])
+        dist.init_process_group("cpu:gloo,cuda:nccl" if enough else "gloo")
     else:
         dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
@@ -55,3 +56,20 @@ def sum_over_all(values: torch.Tensor) -> torch.Tensor:
 
 def process_count() -> int:
     return dist.get_world_size()
+
+
+@contextmanager
+def all_or_none():
+    """Wait for every process at the end of the block; what one of them raised there, all raise.
+
+    So none goes on to wait for one that gave up.
+    """
+    failure = None
+    try:
+        yield
+    except Exception as error:
+        failure = error
+    failures = [None] * process_count()
+    dist.all_gather_object(failures, failure)
+    if failure := failure or next(filter(None, failures), None):  # one's own has its traceback
+        raise failure

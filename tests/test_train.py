@@ -181,8 +181,8 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_epoch(
     out = tmp_path / "run"
     call, calls = TrainStep.__call__, itertools.count(1)
 
-    def explode(self, images, labels, lr, stop):
-        return call(self, images, labels, 1e38 if next(calls) == 7 else lr, stop)
+    def explode(self, images, labels, lr, *rest):
+        return call(self, images, labels, 1e38 if next(calls) == 7 else lr, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainStep, "__call__", explode)
