@@ -8,7 +8,6 @@ epoch, validation included. `--quick` takes a part of an epoch (under 3 minutes 
 
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -192,9 +191,9 @@ class Ours:
 
     def __init__(self, recipe: Recipe, train_set: ImageSet, test_set: ImageSet, device):
         model = VisionTransformer(recipe.model).to(device)
-        nowhere = Path(tempfile.gettempdir(), "no run folder")  # only its history is looked for
-        recipe = replace(recipe, validation=0)  # learn from all, validate on the test images
-        self.trainer = Trainer(recipe, model, train_set, test_set, nowhere, seed=0)
+        # learn from all images and all their patches, validate on the test images
+        recipe = replace(recipe, validation=0, patch_dropout=0.0)
+        self.trainer = Trainer(recipe, model, train_set, test_set, Path(), seed=0)
         # A part of an epoch is cut out of these, after the trainer chose what suits the whole set
         trainer = self.trainer
         self.train_set = trainer.images, trainer.labels
@@ -204,8 +203,8 @@ class Ours:
         trainer = self.trainer
         trainer.images, trainer.labels = (part[:train_count] for part in self.train_set)
         trainer.val_images, trainer.val_labels = (part[:test_count] for part in self.test_set)
-        trainer._learn_epoch(tqdm(disable=True), lambda: False)
-        probabilities = trainer._validate()
+        trainer.learn_epoch(tqdm(disable=True), lambda: False)
+        probabilities = trainer.validate()
         evaluate.cross_entropy(trainer.val_labels, probabilities)
         evaluate.accuracy(trainer.val_labels, probabilities)
         trainer.epochs_done, trainer.steps_done = trainer.epochs_done + 1, 0
@@ -289,6 +288,7 @@ def profile(recipe: Recipe, train_set: ImageSet, test_set: ImageSet, device) -> 
         spent[group] += own
         if group == "other":
             others[event.name] = others.get(event.name, 0.0) + own
+    products = step_flops(recipe.model) * recipe.batch_size / spent["matrix products"] * 1e3
     spent["other"] += max(profiled * 1e3 - sum(spent.values()), 0.0)  # Python between the events
     print(f"a step of {recipe.batch_size} images takes {plain * 1e3:.1f} ms; while profiled:")
     print(f"  {'in all':30} {profiled * 1e3:7.1f} ms")
@@ -298,7 +298,10 @@ def profile(recipe: Recipe, train_set: ImageSet, test_set: ImageSet, device) -> 
     print("  of the other:", ", ".join(f"{name} {others[name]:.1f} ms" for name in largest))
     limit = matrix_flops(5, trainer.precision)
     allowed, reached = limit / step_flops(recipe.model), recipe.batch_size / plain
-    print(f"a large square product: {limit / 1e9:,.0f} GFLOP/s in {trainer.precision}")
+    print(
+        f"a large square product: {limit / 1e9:,.0f} GFLOP/s in {trainer.precision}; "
+        f"the step's own: {products / limit:.0%} of that"
+    )
     print(f"matrix products of an image's step: {step_flops(recipe.model) / 1e6:,.0f} MFLOP")
     print(
         f"limit {allowed:,.0f} images/s; a step does {reached:,.0f}, {reached / allowed:.0%} of it"

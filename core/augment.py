@@ -55,7 +55,11 @@ def _shift_and_mirror(images, pixels, mirror):
 
 
 def _recolour(images, strength):
-    """Brightness, contrast about the picture's mean, and saturation about its grey."""
+    """Brightness, contrast about the picture's mean, and saturation about its grey.
+
+    The images are normalised: a share of brightness is a share of the standard deviation that the
+    normalisation divides by.
+    """
     draw = torch.rand(3, len(images), 1, 1, 1, device=images.device) * 2 - 1
     brightness, contrast, saturation = draw * strength
     mean = images.mean(dim=(1, 2, 3), keepdim=True)

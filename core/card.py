@@ -20,17 +20,17 @@ def model_card(folder: str | Path) -> str:
     rows = {
         "Model": f"ViT, patch {size.patch_size}, {size.width} wide, {size.layers} layers, "
         f"{size.heads} heads, {run.model.parameter_count:,} parameters",
+        "Started from": _start_words(about["start"]),
         "Trained on": _set_words(about["data"]["train"]),
         "Tested on": _set_words(about["data"]["test"]),
         "Test accuracy": _accuracy_words(run),
         "Kept epoch": _epoch_words(run),
-        "Hardware": f"{about['hardware']}, {about['precision']}"
-        + (", compiled" if about["compiled"] else ""),
+        "Hardware": _hardware_words(about),
         "Time": f"{run.history['seconds'].sum() / 60:.0f} minutes for {len(run.history)} epochs, "
         f"median {run.history['images_per_second'].median():,.0f} images/s",
         "Versions": ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
     }
-    lines = [f"| {name} | {words} |" for name, words in rows.items()]
+    lines = [f"| {name} | {words} |" for name, words in rows.items() if words]
     recipe = about["recipe"]
     settings = ", ".join(f"{name} {value}" for name, value in recipe.items() if name != "name")
     return f"""# {run.name}
@@ -49,8 +49,8 @@ Recipe `{recipe["name"]}`: {settings}.
 
 - {_choice_words(about)}
 - It knows {len(run.classes)} classes and nothing else: {", ".join(run.classes)}.
-- It sees {size.image_size}×{size.image_size} pixels in {size.grid[0]}×{size.grid[1]} patches: its \
-attention maps cannot be finer than that.
+- It sees {size.image_size}×{size.image_size} pixels in a grid of {size.grid[0]}×{size.grid[1]} \
+patches: its attention maps cannot be finer than that.
 """
 
 
@@ -66,6 +66,22 @@ def _choice_words(about: dict) -> str:
     )
 
 
+def _start_words(start: dict | None) -> str:
+    if not start:
+        return ""
+    words = f"trained weights ({start['weights']})"
+    if start["freeze"]:
+        words += f"; the patch embedding and {start['freeze']} blocks stayed as they were"
+    return words
+
+
+def _hardware_words(about: dict) -> str:
+    words = [about["hardware"], about["precision"]]
+    if about["processes"] > 1:
+        words.insert(1, f"{about['processes']} processes")
+    return ", ".join([*words, "compiled"] if about["compiled"] else words)
+
+
 def _set_words(about: dict) -> str:
     return f"{about['name']}: {about['images']:,} images"
 
@@ -73,7 +89,7 @@ def _set_words(about: dict) -> str:
 def _accuracy_words(run: Run) -> str:
     results = evaluate.test_results(run)
     if results is None:
-        return "not yet known: the first epoch is not over"
+        return "not yet measured: that is done once, when the training has ended"
     share, count = evaluate.accuracy(*results), len(results[0])
     # a count of independent hits: its standard error times 1.96
     margin = 1.96 * np.sqrt(share * (1 - share) / count)

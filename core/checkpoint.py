@@ -8,7 +8,6 @@ import csv
 import json
 import os
 import re
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -40,7 +39,7 @@ class Run:
         config: what `config.json` holds.
         classes: class names in the order of the model's logits.
         history: a row an epoch (columns in `HISTORY`); empty where the model was imported.
-        predictions: test set: index, label, one probability a class; None before the first epoch.
+        predictions: test set: index, label, one probability a class; None before the training ends.
         replay: arrays of `replay.npz` by name; None where there is none.
         card: the text of README.md; "" where there is none.
         fingerprint: 16 hexadecimal digits that change with any weight or setting of the model.
@@ -107,32 +106,6 @@ def kept_epoch(history: pd.DataFrame, keep_from: int) -> int:
     if eligible.empty:
         return int(history["epoch"].iloc[-1])
     return int(eligible.loc[eligible["val_loss"].idxmin(), "epoch"])
-
-
-def training_state(run: Run, now: float | None = None) -> str:
-    """How the training of a run stands: "going", "stopped" (it can be resumed) or "ended".
-
-    Its files tell, because the process may run on another machine: it is going on while the folder
-    changes as often as its epochs are long. A run that was told to stop writes its state within an
-    epoch, long after the other files.
-
-    Args:
-        now: the time, as `time.time` gives it; None reads the clock.
-    """
-    changed = {}
-    for name in ("config.json", "history.csv", "resume.pt"):
-        try:
-            changed[name] = (run.path / name).stat().st_mtime
-        except OSError:  # not there, or being replaced
-            continue
-    if len(run.history) >= run.recipe.get("epochs", 0) or "resume.pt" not in changed:
-        return "ended"
-    state = changed.pop("resume.pt")
-    told_to_stop = state > max(changed.values(), default=state) + 5
-    # the first epoch begins with reading the images and compiling
-    patience = 900 if run.history.empty else 60 + 2 * run.history["seconds"].median()
-    quiet = (time.time() if now is None else now) - max(state, *changed.values())
-    return "going" if quiet < patience and not told_to_stop else "stopped"
 
 
 # --- Reading ----------------------------------------------------------------------------------
@@ -257,15 +230,18 @@ def load_history(folder: Path) -> pd.DataFrame:
     Raises:
         CheckpointError: the file is damaged or lacks a column.
     """
-    empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in HISTORY.items()})
     try:
         # the C engine of older pandas rounds the last digit
         history = pd.read_csv(folder / "history.csv", engine="python")
         return history[list(HISTORY)].astype(HISTORY)
     except (FileNotFoundError, NotADirectoryError):
-        return empty
+        return empty_history()
     except (ValueError, KeyError, OSError, csv.Error) as error:
         raise CheckpointError(f"{folder.name}: history.csv is damaged.") from error
+
+
+def empty_history() -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in HISTORY.items()})
 
 
 def load_replay(folder: Path) -> dict[str, np.ndarray] | None:
@@ -343,13 +319,18 @@ def save_predictions(folder: Path, labels, probabilities, classes) -> None:
     Raises:
         CheckpointError: a class is called like one of the first two columns.
     """
-    if taken := {"index", "label"} & set(classes):
-        raise CheckpointError(f"A class cannot be called {taken.pop()}; rename it.")
+    check_names(classes)
     table = pd.DataFrame(probabilities, columns=list(classes))
     table.insert(0, "label", labels)
     table.insert(0, "index", np.arange(len(table)))
     with atomic_file(folder / "predictions.parquet") as part:
         table.to_parquet(part, index=False)
+
+
+def check_names(classes) -> None:
+    """Raise a CheckpointError where predictions.parquet could not hold a class of that name."""
+    if taken := {"index", "label"} & set(classes):
+        raise CheckpointError(f"A class cannot be called {taken.pop()}; rename it.")
 
 
 def save_text(path: Path, text: str) -> None:

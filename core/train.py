@@ -6,6 +6,7 @@ command under `torchrun` shares the work among processes, on one machine or many
 """
 
 import platform
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -25,17 +26,23 @@ from core.card import model_card
 from core.checkpoint import Run, load_run
 from core.data import ImageSet, open_images
 from core.errors import TrainingError, VitascopeError
+from core.files import writing
 from core.hardware import best_precision, can_compile, describe_hardware, open_device
 from core.model import VisionTransformer
 from core.optimize import TrainStep
-from core.processes import is_first, process_count, process_group, share, sum_over_all
+from core.processes import (
+    all_or_none,
+    is_first,
+    process_count,
+    process_group,
+    share,
+    sum_over_all,
+)
 from core.recipes import RECIPES, Recipe
 from core.replay import Replay
 from core.resume import check_folder, load_state, save_state
 
-COMPILE_FROM = (
-    50  # steps an epoch: compiling takes half a minute, which a shorter run never regains
-)
+COMPILE_FROM = 500  # steps: compiling takes half a minute, which a shorter run never regains
 LOOK_EVERY = 20  # steps after which a GPU is asked for its losses; each time would slow it down
 
 
@@ -66,7 +73,7 @@ def train(
         init_from: a trained model of the recipe's sizes to go on from; its head stays where the
             classes are the same.
         freeze: how many blocks, from the first on, stay as they are; the patch embedding with them.
-        command: how the run was started, for its card.
+        command: the command line that does the same, for the card and the dashboard.
         stop: asked after every step; when it says True, the run saves its state and ends.
 
     Returns:
@@ -76,8 +83,10 @@ def train(
         TrainingError: the sets do not fit each other or the recipe; the folder holds another run,
             or already one and `resume` is not set; the loss stopped being a number.
         InputError: there is no such device.
+        WriteError: the folder cannot be written, or the disk is full.
     """
     out = Path(out)
+    recipe = replace(recipe, validation=min(recipe.validation, len(train_set) // 10))
     _check_sets(recipe, train_set, test_set)
     if init_from:
         _check_start(recipe, init_from, freeze)
@@ -103,7 +112,7 @@ def train(
         }
         trainer.open_folder(about, resume)
         finished = trainer.run(stop)
-        if finished and is_first():
+        if finished:
             trainer.measure()
         return finished
 
@@ -122,7 +131,7 @@ class Trainer:
         self.precision = best_precision(model.device)
         learned, held_out = split(len(train_set), recipe.validation)
         steps = -(-len(learned) // recipe.batch_size)
-        self.compiled = steps >= COMPILE_FROM and can_compile(model.device)
+        self.compiled = steps * recipe.epochs >= COMPILE_FROM and can_compile(model.device)
         self.step = TrainStep(model, recipe, self.precision, self.compiled)
         self.images = torch.tensor(train_set.images[learned], device=model.device)
         self.labels = torch.tensor(train_set.labels[learned], device=model.device)
@@ -135,7 +144,7 @@ class Trainer:
             self.val_images = test_set.images
             self.val_labels = test_set.labels_in(train_set.classes)
         self.replay = Replay(model, test_set)
-        self.history = checkpoint.load_history(out)
+        self.history = checkpoint.empty_history()
         self.epochs_done = self.steps_done = 0
         self.seconds = 0.0  # in the epoch so far, of earlier sittings
         self.losses = torch.zeros(steps, 2, device=model.device)  # summed loss and hits a step
@@ -145,14 +154,17 @@ class Trainer:
     def open_folder(self, about: dict, resume: bool) -> None:
         """Begin the run folder with the untrained model, or go on where the one there stopped."""
         config = checkpoint.as_config(self.model.config, self.classes, **about)
-        if check_folder(self.out, config, resume):
-            self._load_state()
-            if is_first():
-                checkpoint.save_config(self.out, self.model.config, self.classes, **about)
-        elif is_first():
-            self.out.mkdir(parents=True, exist_ok=True)
-            self._save_state()
-            checkpoint.save_run(self.out, self.model, self.classes, **about)
+        with all_or_none():
+            goes_on = check_folder(self.out, config, resume)
+        with all_or_none(), writing(self.out):
+            if goes_on:
+                self._load_state()
+                if is_first():
+                    checkpoint.save_config(self.out, self.model.config, self.classes, **about)
+            elif is_first():
+                self.out.mkdir(parents=True, exist_ok=True)
+                self._save_state()
+                checkpoint.save_run(self.out, self.model, self.classes, **about)
 
     def _save_state(self) -> None:
         save_state(
@@ -172,43 +184,37 @@ class Trainer:
         self.epochs_done, self.steps_done = state["epochs_done"], state["steps_done"]
         self.seconds = state["seconds"]
         self.losses[: self.steps_done] = state["losses"]
-        self.history = self.history[self.history["epoch"] <= self.epochs_done]
+        history = checkpoint.load_history(self.out)
+        self.history = history[history["epoch"] <= self.epochs_done]
         if self.epochs_done and (earlier := checkpoint.load_replay(self.out)):
             self.replay.take_over(earlier, self.epochs_done)
 
-    def _save_epoch(self, lr: float, seconds: float, probabilities: np.ndarray) -> None:
+    def _save_epoch(self, row: dict) -> None:
         """Write what an epoch brought; with its state, last, the epoch counts as done."""
-        loss, hits = (self.losses.double().sum(dim=0) / len(self.images)).tolist()
-        row = {
-            "epoch": self.epochs_done,
-            "train_loss": loss,
-            "val_loss": evaluate.cross_entropy(self.val_labels, probabilities),
-            "train_acc": hits,
-            "val_acc": evaluate.accuracy(self.val_labels, probabilities),
-            "lr": lr,
-            "seconds": seconds,
-            "images_per_second": len(self.images) / self.seconds,
-        }
         self.history = pd.concat([self.history, pd.DataFrame([row])], ignore_index=True)
-        self.steps_done, self.seconds = 0, 0.0
-        if not is_first():
-            return
-        if checkpoint.kept_epoch(self.history, self.recipe.keep_from) == self.epochs_done:
-            (self.out / "predictions.parquet").unlink(missing_ok=True)  # they are of other weights
-            checkpoint.save_weights(self.out, self.model)
-        self.replay.add(self.epochs_done)
-        checkpoint.save_replay(self.out, self.replay.arrays)
-        checkpoint.save_history(self.out, self.history)
-        checkpoint.save_text(self.out / "README.md", model_card(self.out))
-        self._save_state()
+        self.epochs_done, self.steps_done, self.seconds = row["epoch"], 0, 0.0
+        with all_or_none(), writing(self.out):
+            if not is_first():
+                return
+            if checkpoint.kept_epoch(self.history, self.recipe.keep_from) == self.epochs_done:
+                (self.out / "predictions.parquet").unlink(missing_ok=True)  # of other weights
+                checkpoint.save_weights(self.out, self.model)
+            self.replay.add(self.epochs_done)
+            checkpoint.save_replay(self.out, self.replay.arrays)
+            checkpoint.save_history(self.out, self.history)
+            checkpoint.save_text(self.out / "README.md", model_card(self.out))
+            self._save_state()
 
     def measure(self) -> None:
         """Look at the test set, with the weights that were kept."""
-        model = load_run(self.out).model.to(self.model.device)
-        probabilities = evaluate.predict(model, self.test_set.images)
-        labels = self.test_set.labels_in(self.classes)
-        checkpoint.save_predictions(self.out, labels, probabilities, self.classes)
-        checkpoint.save_text(self.out / "README.md", model_card(self.out))
+        with all_or_none(), writing(self.out):
+            if not is_first():
+                return
+            model = load_run(self.out).model.to(self.model.device)
+            probabilities = evaluate.predict(model, self.test_set.images)
+            labels = self.test_set.labels_in(self.classes)
+            checkpoint.save_predictions(self.out, labels, probabilities, self.classes)
+            checkpoint.save_text(self.out / "README.md", model_card(self.out))
 
     # --- Learning -----------------------------------------------------------------------------
 
@@ -220,17 +226,18 @@ class Trainer:
         silent = not is_first()
         with tqdm(total=total, initial=done, unit="img", unit_scale=True, disable=silent) as bar:
             how = f"{self.precision}, {'compiled' if self.compiled else 'not compiled'}"
-            bar.write(f"{recipe.name} on {describe_hardware(self.model.device)}: {how}")
+            self._tell(bar, f"{recipe.name} on {describe_hardware(self.model.device)}: {how}")
             while self.epochs_done < recipe.epochs:
                 bar.set_description(f"epoch {self.epochs_done + 1}/{recipe.epochs}")
-                if not self._learn_epoch(bar, stop):
-                    if is_first():
-                        self._save_state()
+                if not self.learn_epoch(bar, stop):
+                    with all_or_none(), writing(self.out):
+                        if is_first():
+                            self._save_state()
                     return False
                 self._finish_epoch(bar)
         return True
 
-    def _learn_epoch(self, bar, stop) -> bool:
+    def learn_epoch(self, bar: tqdm, stop: Callable[[], bool]) -> bool:
         """The rest of an epoch; False if it was stopped before its end."""
         self.model.train()
         seed = 100_003 * self.seed + self.epochs_done + 1
@@ -261,27 +268,45 @@ class Trainer:
     def _check_losses(self) -> None:
         losses = self.losses[: self.steps_done, 0]
         if not losses.isfinite().all():
-            step = int((~losses.isfinite()).int().argmax()) + 1
-            raise TrainingError(
-                f"The loss became {losses[step - 1]:.0f} at step {step} of epoch "
-                f"{self.epochs_done + 1}: start again with a lower --lr; {self.out} keeps the "
-                "last good epoch."
-            )
+            step = int((~losses.isfinite()).int().argmax())
+            self._give_up(f"loss became {losses[step]:.0f} at step {step + 1}")
+
+    def _give_up(self, why: str) -> None:
+        kept = checkpoint.kept_epoch(self.history, self.recipe.keep_from)
+        raise TrainingError(
+            f"The {why} of epoch {self.epochs_done + 1}: start again with a lower --lr and another "
+            "--out" + (f"; {self.out} keeps epoch {kept}." if kept else ".")
+        )
 
     def _finish_epoch(self, bar) -> None:
         started = time.perf_counter()
-        probabilities = self._validate()
-        self.epochs_done += 1
-        lr = self.recipe.lr_at(self.epochs_done - 1)
-        self._save_epoch(lr, self.seconds + time.perf_counter() - started, probabilities)
-        row = self.history.iloc[-1]
-        bar.write(
-            f"epoch {self.epochs_done:3d}  train {row['train_loss']:.4f} {row['train_acc']:6.2%}  "
+        probabilities = self.validate()
+        loss, hits = (self.losses.cpu().double().sum(dim=0) / len(self.images)).tolist()
+        row = {
+            "epoch": self.epochs_done + 1,
+            "train_loss": loss,
+            "val_loss": evaluate.cross_entropy(self.val_labels, probabilities),
+            "train_acc": hits,
+            "val_acc": evaluate.accuracy(self.val_labels, probabilities),
+            "lr": self.recipe.lr_at(self.epochs_done + 0.5),
+            "seconds": self.seconds + time.perf_counter() - started,
+            "images_per_second": len(self.images) / self.seconds,
+        }
+        if not np.isfinite(row["val_loss"]):
+            self._give_up(f"validation loss became {row['val_loss']} at the end")
+        self._save_epoch(row)
+        self._tell(
+            bar,
+            f"epoch {row['epoch']:3d}  train {row['train_loss']:.4f} {row['train_acc']:6.2%}  "
             f"val {row['val_loss']:.4f} {row['val_acc']:6.2%}  "
-            f"{row['images_per_second']:,.0f} img/s"
+            f"{row['images_per_second']:,.0f} img/s",
         )
 
-    def _validate(self) -> np.ndarray:
+    def _tell(self, bar: tqdm, words: str) -> None:
+        if is_first():
+            bar.write(words)
+
+    def validate(self) -> np.ndarray:
         """Probabilities (n, classes) float32 of the validation images, shared out to processes."""
         mine, device = share(len(self.val_images)), self.model.device
         probabilities = torch.zeros(len(self.val_images), len(self.classes), device=device)
@@ -331,11 +356,7 @@ def _check_sets(recipe: Recipe, train_set: ImageSet, test_set: ImageSet) -> None
         raise TrainingError(
             f"{test_set.name} has the class {unknown[0]}; {train_set.name} lacks it."
         )
-    if recipe.validation >= len(train_set):
-        raise TrainingError(
-            f"{recipe.name} holds {recipe.validation} images out, {train_set.name} has "
-            f"{len(train_set)}."
-        )
+    checkpoint.check_names(train_set.classes)
 
 
 def _check_start(recipe: Recipe, run: Run, freeze: int) -> None:
@@ -360,7 +381,10 @@ def main(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
     subset: Annotated[int | None, typer.Option(min=1, help="Only this many images.")] = None,
-    init_from: Annotated[Path | None, typer.Option(help="Go on from this run's weights.")] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(help="Go on from this run's weights, in its network, whatever the recipe's."),
+    ] = None,
     freeze: Annotated[
         int, typer.Option(min=0, help="Blocks of it that stay as they are, from the first on.")
     ] = 0,
@@ -370,46 +394,50 @@ def main(
     given = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
     overrides = {name: value for name, value in given.items() if value is not None}
     try:
-        if recipe not in RECIPES:
-            raise TrainingError(f"There is no recipe {recipe}; there are: {', '.join(RECIPES)}.")
-        if freeze and not init_from:
-            raise TrainingError("--freeze keeps blocks of a trained model: name it, --init-from.")
-        plan = replace(RECIPES[recipe], **overrides)
-        initial = load_run(init_from) if init_from else None
-        model = initial.model.config if initial else plan.model
-        train_set, test_set = (
-            open_images(f"{data}:{split}", model.image_size) for split in ("train", "test")
-        )
-        if subset:
-            train_set, test_set = train_set.sample(subset), test_set.sample(subset)
-        options = {
-            **overrides,
-            "seed": seed or None,
-            "subset": subset,
-            "init_from": initial and f"checkpoints/{initial.name}",
-            "freeze": freeze or None,
-        }
-        with _signals_noted() as stop:
-            finished = train(
-                replace(plan, model=replace(model, classes=len(train_set.classes))),
-                train_set,
-                test_set,
-                out,
-                seed=seed,
-                device=device,
-                resume=resume,
-                init_from=initial,
-                freeze=freeze,
-                command=_command(recipe, data, out, options),
-                stop=stop,
-            )
+        with process_group() as first:
+            with all_or_none():
+                if recipe not in RECIPES:
+                    raise TrainingError(
+                        f"There is no recipe {recipe}; there are: {', '.join(RECIPES)}."
+                    )
+                if freeze and not init_from:
+                    raise TrainingError(
+                        "--freeze keeps blocks of a trained model: name it, --init-from."
+                    )
+                plan = replace(RECIPES[recipe], **overrides)
+                initial = load_run(init_from) if init_from else None
+                model = initial.model.config if initial else plan.model
+                train_set, test_set = (
+                    open_images(f"{data}:{split}", model.image_size) for split in ("train", "test")
+                )
+                if subset:
+                    train_set, test_set = train_set.sample(subset), test_set.sample(subset)
+            options = {
+                **overrides,
+                "seed": seed or None,
+                "subset": subset,
+                "init_from": initial and f"checkpoints/{initial.name}",
+                "freeze": freeze or None,
+            }
+            with _signals_noted() as stop:
+                finished = train(
+                    replace(plan, model=replace(model, classes=len(train_set.classes))),
+                    train_set,
+                    test_set,
+                    out,
+                    seed=seed,
+                    device=device,
+                    resume=resume,
+                    init_from=initial,
+                    freeze=freeze,
+                    command=_command(recipe, data, out, options),
+                    stop=stop,
+                )
     except VitascopeError as error:
-        typer.echo(str(error), err=True)
+        if first:
+            typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
-    except OSError as error:
-        typer.echo(f"{out} cannot be written: {error.strerror or error}.", err=True)
-        raise typer.Exit(1) from error
-    if not finished:
+    if first and not finished:
         typer.echo(f"Stopped. {out} opens as it is; the same command with --resume goes on.")
 
 
@@ -435,9 +463,11 @@ def _signals_noted() -> Iterator[Callable[[], bool]]:
 def _command(recipe: str, data: str, out: Path, options: dict) -> str:
     """The command that trains the same model elsewhere."""
     where = data if data == "cifar10" else "PATH"
-    words = ["python -m core.train", f"--recipe {recipe}", f"--data {where}"]
-    words += [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value]
-    return " ".join([*words, f"--out checkpoints/{out.name}"])
+    words = ["python", "-m", "core.train", "--recipe", recipe, "--data", where]
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join([*words, "--out", f"checkpoints/{out.name}"])
 
 
 if __name__ == "__main__":

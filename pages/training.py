@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from core.checkpoint import Run, training_state
+from core.checkpoint import Run
 from core.errors import VitascopeError
 from core.figures import views
+from core.resume import training_state
 from ui import commands, library, replay, shell
 from ui.show import show_chart, side_by_side
 from ui.sidebar import Selection, note_unknown

@@ -38,7 +38,9 @@ def _start(recipe: str, data: str, out: str) -> str:
 
 
 def _resume(run: Run, command: str) -> str:
-    """The run's own command, which ends with its folder, with the place where that lies now."""
+    """The run's own command, its folder where that lies now."""
     root = SHIPPED.parent
     path = run.path.relative_to(root) if run.path.is_relative_to(root) else run.path
-    return f"{command.rpartition(' --out ')[0]} --out {shlex.quote(str(path))} --resume"
+    words = shlex.split(command)
+    words[words.index("--out") + 1] = str(path)
+    return shlex.join([*words, "--resume"])

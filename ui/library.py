@@ -37,10 +37,10 @@ def runs() -> list[RunEntry]:
     return checkpoint.list_runs(settings().checkpoints)
 
 
-def open_run(path: Path, name: str = "") -> Run:
-    """A run folder, opened anew once its files have changed; under `name` if not its own."""
+def open_run(path: Path, name: str) -> Run:
+    """A run folder under its name of `runs_by_name`, opened anew once its files have changed."""
     run = _open_run(path, tuple(_stamp(path / file) for file in RUN_FILES))
-    return replace(run, name=name) if name else run
+    return replace(run, name=name)
 
 
 def _stamp(path: Path) -> int:

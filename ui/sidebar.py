@@ -97,7 +97,7 @@ def _choose_run() -> Run:
     note_unknown("model", list(paths))
     name = st.selectbox("Model", list(paths), key="model", bind="query-params")
     try:
-        return library.open_run(paths[name])
+        return library.open_run(paths[name], name)
     except VitascopeError as error:
         st.error(str(error))
         st.stop()

@@ -8,7 +8,8 @@ import pytest
 from reading import chart, complaint, complaints, panels
 from tiny_runs import add_epoch, make_live_run
 
-from core.checkpoint import load_run, training_state
+from core.checkpoint import load_run
+from core.resume import training_state
 
 
 def loss_names(at) -> list[str]:
