@@ -20,7 +20,7 @@ def model_card(folder: str | Path) -> str:
     rows = {
         "Model": f"ViT, patch {size.patch_size}, {size.width} wide, {size.layers} layers, "
         f"{size.heads} heads, {run.model.parameter_count:,} parameters",
-        "Started from": _start_words(about["start"]),
+        "Started from": _start_words(about.get("start")),
         "Trained on": _set_words(about["data"]["train"]),
         "Tested on": _set_words(about["data"]["test"]),
         "Test accuracy": _accuracy_words(run),
@@ -77,7 +77,7 @@ def _start_words(start: dict | None) -> str:
 
 def _hardware_words(about: dict) -> str:
     words = [about["hardware"], about["precision"]]
-    if about["processes"] > 1:
+    if about.get("processes", 1) > 1:
         words.insert(1, f"{about['processes']} processes")
     return ", ".join([*words, "compiled"] if about["compiled"] else words)
 

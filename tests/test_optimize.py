@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from core.hardware import can_compile
 from core.model import VisionTransformer, ViTConfig
 from core.optimize import TrainStep, make_optimizers
 from core.processes import process_group
@@ -18,10 +19,10 @@ def batch():
     return torch.randint(0, 256, (12, 32, 32, 3), dtype=torch.uint8), torch.arange(12) % 10
 
 
-def make_step(**settings):
+def make_step(compiled=False, **settings):
     torch.manual_seed(0)
     recipe = Recipe("tiny", epochs=1, batch_size=12, lr=0.1, model=TINY, **settings)
-    return TrainStep(VisionTransformer(TINY), recipe, "float32", compiled=False)
+    return TrainStep(VisionTransformer(TINY), recipe, "float32", compiled)
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,17 @@ def test_a_step_may_look_at_some_patches_of_each_image(batch):
     assert len({tuple(sorted(patches)) for patches in drawn.tolist()}) > 6
     logits = step.model(step.model.prepare(batch[0]), patches=drawn)
     assert loss == pytest.approx(F.cross_entropy(logits, batch[1], reduction="sum").item())
+
+
+def test_compiled_it_learns_the_same(batch):
+    if not can_compile(torch.device("cpu")):
+        pytest.skip("torch.compile needs a C++ compiler and Python's headers")
+    plain, compiled = make_step(), make_step(compiled=True)
+    for _ in range(3):
+        losses = [step(*batch, lr=0.01)[0] for step in (plain, compiled)]
+        torch.testing.assert_close(*losses, atol=1e-4, rtol=1e-4)
+    for found, expected in zip(compiled.model.parameters(), plain.model.parameters()):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-3)
 
 
 def test_frozen_weights_stay(batch):

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 import core.train
 from core import evaluate
+from core.augment import Augmentation
 from core.checkpoint import HISTORY, list_runs, load_run
 from core.data import CIFAR10_CLASSES, image_set, open_images
 from core.errors import TrainingError
@@ -263,16 +264,47 @@ def test_a_run_goes_on_from_wherever_it_was_cut_off(plan, tmp_path, unbroken, mo
     assert_same_run(out, unbroken.path)
 
 
-@pytest.mark.parametrize("steps", [1, 4, 5, 8])  # an epoch has 5
-def test_a_run_that_was_told_to_stop_goes_on_within_the_epoch(plan, tmp_path, unbroken, steps):
+# an epoch has 5 steps: told to stop at the last, it ends and the next begins
+@pytest.mark.parametrize(("told", "stopped"), [(1, 1), (4, 4), (5, 6), (8, 8)])
+def test_a_run_that_was_told_to_stop_goes_on_within_the_epoch(
+    plan, tmp_path, unbroken, told, stopped
+):
     asked = itertools.count(1)
     out = tmp_path / "run"
     arguments = (plan.recipe, plan.train_set, plan.test_set, out)
-    assert train(*arguments, device="cpu", stop=lambda: next(asked) >= steps) is False
-    assert next(asked) - 1 == max(steps, 6 if steps == 5 else 0)  # the last step ends its epoch
+    assert train(*arguments, device="cpu", stop=lambda: next(asked) >= told) is False
+    assert next(asked) - 1 == stopped
     assert load_run(out).predictions is None
     assert train(*arguments, device="cpu", resume=True) is True
     assert_same_run(out, unbroken.path)
+
+
+def test_a_run_with_everything_goes_on_to_the_same_numbers(plan, tmp_path):
+    """Momentum, schedule, augmentation and patches follow from where it stands, too."""
+    recipe = replace(
+        plan.recipe,
+        optimizer="muon",
+        lr=2e-3,
+        weight_decay=0.05,
+        warmup=1,
+        cosine=True,
+        clip_norm=1.0,
+        label_smoothing=0.1,
+        augmentation=Augmentation(2, mirror=True, colour=0.2, erase=8, cutmix=0.5, mixup=0.5),
+        patch_dropout=0.5,
+        whole_epochs=1,
+        validation=10,
+        model=replace(plan.recipe.model, dropout=0.1),
+    )
+    arguments = recipe, plan.train_set, plan.test_set
+    train(*arguments, tmp_path / "whole", device="cpu")
+    for told in ([False, False, True], [False, True]):  # after each step; an epoch has 4
+        options = {"device": "cpu", "resume": True, "stop": iter(told).__next__}
+        assert train(*arguments, tmp_path / "broken", **options) is False
+    assert train(*arguments, tmp_path / "broken", device="cpu", resume=True)
+    assert_same_run(tmp_path / "broken", tmp_path / "whole")
+    with pytest.raises(TrainingError, match="another recipe"):  # the schedule depends on it
+        train(replace(recipe, epochs=3), *arguments[1:], tmp_path / "whole", resume=True)
 
 
 def test_twenty_kills(plan, tmp_path):
@@ -478,11 +510,11 @@ def start(pictures):
     """Begin `python -m core.train` in a process of its own, which no test outlives."""
     processes = []
 
-    def start(out, log, *options):
+    def start(out, log, *options, launcher=()):
         words = ["--data", pictures, "--out", out, "--subset", 32, "--batch-size", 8, "--epochs", 8]
         with open(log, "ab") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "core.train", *map(str, words), *options],
+                [sys.executable, "-m", *launcher, "core.train", *map(str, words), *options],
                 cwd=ROOT,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
                 stdout=file,
@@ -531,18 +563,21 @@ def test_a_killed_process_goes_on_to_the_same_numbers(start, tmp_path):
     assert_same_run(out, tmp_path / "whole")
 
 
+TWO = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+
+
 def test_two_processes_learn_what_one_does(pictures, tmp_path):
     """Twenty epochs of one step, of a batch that two do not share evenly."""
-    words = ["-m", "core.train", "--data", pictures, "--subset", 9, "--batch-size", 9]
+    words = ["core.train", "--data", pictures, "--subset", 9, "--batch-size", 9]
     words += ["--epochs", 20, "--device", "cpu", "--out"]
-    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
-    for out, launcher in (("one", []), ("two", two)):
+    for out, launcher in (("one", []), ("two", TWO)):
         subprocess.run(
-            [sys.executable, *map(str, [*launcher, *words, tmp_path / out])],
+            [sys.executable, "-m", *map(str, [*launcher, *words, tmp_path / out])],
             cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             check=True,
             capture_output=True,
+            timeout=120,
         )
     one, two = load_run(tmp_path / "one"), load_run(tmp_path / "two")
     assert one.history["train_loss"].iloc[-1] < one.history["train_loss"].iloc[0]
@@ -550,6 +585,24 @@ def test_two_processes_learn_what_one_does(pictures, tmp_path):
         np.testing.assert_allclose(two.history[column], one.history[column], atol=1e-3)
     assert len(two.predictions) == len(one.predictions) == 9
     assert (one.config["processes"], two.config["processes"]) == (1, 2)
+
+
+def test_two_processes_stop_together_and_go_on(start, tmp_path):
+    out, log = tmp_path / "broken", tmp_path / "log"
+    whole = start(tmp_path / "whole", tmp_path / "log of whole", launcher=TWO)
+    assert whole.wait(timeout=120) == 0
+    process = start(out, log, launcher=TWO)
+    wait_for_epoch(process, out, 1)
+    process.terminate()
+    process.wait(timeout=120)
+    assert log.read_text().count("--resume goes on") == 1
+    assert 1 <= len(load_run(out).history) < 8
+
+    assert start(out, log, launcher=TWO).wait(timeout=120) != 0  # without --resume
+    assert log.read_text().count("already holds a run") == 1  # told once
+
+    assert start(out, log, "--resume", launcher=TWO).wait(timeout=120) == 0, log.read_text()
+    assert_same_run(out, tmp_path / "whole")
 
 
 def test_a_part_of_cifar10_trains(cifar10, tmp_path, command):

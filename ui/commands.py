@@ -21,8 +21,8 @@ def show(run: Run, state: str) -> None:
         st.caption(
             f"{recipe.epochs} epochs with {recipe.optimizer}"
             + (held_out if recipe.validation else ", the test set chooses the epoch")
-            + ". It appears under Model once it has begun; Ctrl-C stops it after a step, and the "
-            "same command with `--resume` goes on where it stopped."
+            + ". It appears under Model once it has begun; Ctrl-C stops it within a step or two, "
+            "and the same command with `--resume` goes on where it stopped."
         )
         if command := run.config.get("command"):
             st.markdown(f"{run.name} was started so (PATH: where your images lie):")

@@ -1,5 +1,8 @@
 """What the fixed images of a run's replay looked like to it after an epoch, beside other runs."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import streamlit as st
 
 from core.checkpoint import Run
@@ -10,10 +13,32 @@ from ui.show import show_chart, show_panels
 from ui.sidebar import Selection
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """The fixed images of one source, to one run after an epoch.
+
+    Attributes:
+        source: "samples" or "test".
+        pictures: (n, H, W, 3) uint8.
+        labels: (n,) in the run's classes, -1 where unknown.
+    """
+
+    run: Run
+    epoch: int
+    source: str
+    pictures: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def names(self) -> list[str]:
+        kind = "scene" if self.source == "samples" else "test image"
+        return [f"{kind} {i + 1}" for i in range(len(self.pictures))]
+
+
 def show(selection: Selection, runs: list[Run], epoch: int) -> None:
     """The fixed images as each run saw them at an epoch, as far as their pixels are here."""
-    replays = [(run, seen) for run in runs if (seen := views.replayed_epoch(run, epoch))]
-    if not replays:
+    seen = _seen(selection, runs, epoch)
+    if not seen:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         method = st.segmented_control(
@@ -24,37 +49,49 @@ def show(selection: Selection, runs: list[Run], epoch: int) -> None:
             key="replay",
             help="Attention: the last layer, mean of its heads. Rollout: all layers multiplied.",
         )
-        pictures = st.container(width=260)
+        names = list(dict.fromkeys(name for one in seen for name in one.names))
+        name = st.selectbox("Probabilities of", names, key="picture", width=260)
     if len(runs) > 1:
         st.caption("All runs at the same epoch; one that ended before at its last.")
-    shown = {}  # the fixed images that can be chosen, with the runs that saw them
-    for source in ("samples", "test"):
-        for n, (run, seen) in enumerate(replays):
-            images = _fixed_images(selection, run, source)
-            if images is None:
-                continue
-            index = run.replay["index"][run.replay["source"] == source]
-            labels = images.labels_in(run.classes)[index]
-            figure = views.replay_maps(run, seen, source, images.images[index], labels, method)
-            key = f"training_replay_{source}" + (f"_{n}" if n else "")
-            show_panels(figure, key, width=72, group=2)
-            for i, label in enumerate(labels.tolist()):
-                name = f"{'scene' if source == 'samples' else 'test image'} {i + 1}"
-                shown.setdefault(name, []).append((run, seen, source, i, label))
-    name = pictures.selectbox("Probabilities of", list(shown), key="picture")
-    st.markdown(f"**Probability of each class: {name}** (✓ the label)")
-    columns = 3 if len(shown[name]) == 3 else 2
-    grid = st.grid(columns, min_column_width=260, gap="medium")
-    for n, seen_by in enumerate(shown[name]):
-        with grid.cell():
-            figure = views.replay_probabilities(*seen_by)
-            show_chart(figure, f"training_probabilities_{n}", alt=f"{name}: {figure.title}")
-    if not any(one[2] == "test" for seen_by in shown.values() for one in seen_by):
+    _show_maps(seen, method)
+    _show_probabilities([one for one in seen if name in one.names], name)
+    if all(one.source == "samples" for one in seen):
         name = runs[0].test_set.get("name", "the test set")
         st.caption(f"The other fixed images are of {name}; they show when it is chosen as Images.")
+
+
+def _seen(selection: Selection, runs: list[Run], epoch: int) -> list[_Seen]:
+    seen = []
+    for source in ("samples", "test"):
+        for run in runs:
+            frame = views.replayed_epoch(run, epoch)
+            images = _fixed_images(selection, run, source)
+            if frame and images:
+                index = run.replay["index"][run.replay["source"] == source]
+                labels = images.labels_in(run.classes)[index]
+                seen.append(_Seen(run, frame, source, images.images[index], labels))
+    return seen
 
 
 def _fixed_images(selection: Selection, run: Run, source: str) -> ImageSet | None:
     if source == "samples":
         return library.open_images("samples", run.model.config.image_size)
     return selection.images if library.is_test_set(run, selection.images) else None
+
+
+def _show_maps(seen: list[_Seen], method: str) -> None:
+    for one in seen:
+        figure = views.replay_maps(one.run, one.epoch, one.source, one.pictures, one.labels, method)
+        show_panels(figure, f"training_replay_{one.source}_{one.run.name}", width=72, group=2)
+
+
+def _show_probabilities(seen: list[_Seen], name: str) -> None:
+    st.markdown(f"**Probability of each class: {name}** (✓ the label)")
+    grid = st.grid(3 if len(seen) == 3 else 2, min_column_width=260, gap="medium")
+    for n, one in enumerate(seen):
+        place = one.names.index(name)
+        with grid.cell():
+            figure = views.replay_probabilities(
+                one.run, one.epoch, one.source, place, int(one.labels[place])
+            )
+            show_chart(figure, f"training_probabilities_{n}", alt=f"{name}: {figure.title}")

@@ -85,11 +85,16 @@ class Matrix:
         }
 
 
+UNNAMED = ("faint", "dot")  # styles without a place in the legend
+
+
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One line: x (n,) and y (n,); `style` "solid", "faint" (raw values under a smoothed line,
-    without a place in the legend), "dashed" (not the main thing), "points", or "dot" (a place on
-    another line, without one in the legend)."""
+    """One line: x (n,) and y (n,).
+
+    `style` is "solid", "dashed" (drawn beside a solid line of the same colour, or a reference),
+    "points", "faint" (the raw values under a smoothed line) or "dot" (a place on another line).
+    """
 
     name: str
     x: np.ndarray

@@ -19,7 +19,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from core.figures.figure import Bars, Figure, Lines, Matrix, Panel, Panels
+from core.figures.figure import UNNAMED, Bars, Figure, Lines, Matrix, Panel, Panels
 from core.figures.palette import MAP_COLORS, MATRIX_COLORS, PALETTE
 
 _MM = 1 / 25.4  # inches, matplotlib's unit of length
@@ -64,7 +64,6 @@ _LINE_STYLES = {
     "points": {"linestyle": "none", "marker": "o", "markersize": 4.5},
     "dot": {"linestyle": "none", "marker": "o", "markersize": 5},
 }
-_UNNAMED = ("faint", "dot")  # styles without a place in the legend
 _NO_DATE = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 # matplotlib's settings are global, and a server exports for several people at once
@@ -284,7 +283,7 @@ def _(figure: Matrix, page_width: float) -> _Sheet:
 @_draw.register
 def _(figure: Lines, page_width: float) -> _Sheet:
     body = page_width - 2 * _MARGIN
-    names = [line.name for line in figure.series if line.style not in _UNNAMED]
+    names = [line.name for line in figure.series if line.style not in UNNAMED]
     name_size = _size_for(names, body - 16, _TEXT)
     entry = 16 + max((_text_width(name, name_size) for name in names), default=0)
     legend_columns = max(1, int(body / entry))
@@ -295,7 +294,7 @@ def _(figure: Lines, page_width: float) -> _Sheet:
     axes = sheet.page.add_subplot()
     for line in figure.series:
         looks = {"color": PALETTE[line.color % len(PALETTE)], **_LINE_STYLES[line.style]}
-        label = None if line.style in _UNNAMED else line.name
+        label = None if line.style in UNNAMED else line.name
         axes.plot(line.x, line.y, label=label, **looks)
     axes.set(xlabel=figure.x_label, ylabel=figure.y_label)
     axes.grid()

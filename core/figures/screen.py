@@ -6,15 +6,15 @@ import matplotlib
 import numpy as np
 import plotly.graph_objects as go
 
-from core.figures.figure import Bars, Figure, Lines, Matrix
+from core.figures.figure import UNNAMED, Bars, Figure, Lines, Matrix
 from core.figures.palette import MAP_COLORS, MATRIX_COLORS, PALETTE
 
 _STYLES = {
     "solid": {"mode": "lines", "line": {"width": 2}},
-    "faint": {"mode": "lines", "line": {"width": 1}, "opacity": 0.3, "showlegend": False},
+    "faint": {"mode": "lines", "line": {"width": 1}, "opacity": 0.3},
     "dashed": {"mode": "lines", "line": {"width": 1.5, "dash": "dash"}},
     "points": {"mode": "markers", "marker": {"size": 7}},
-    "dot": {"mode": "markers", "marker": {"size": 9}, "showlegend": False},
+    "dot": {"mode": "markers", "marker": {"size": 9}},
 }
 
 
@@ -79,6 +79,7 @@ def _(figure: Lines) -> go.Figure:
             y=line.y,
             name=line.name,
             hovertemplate=f"{line.name}, {figure.x_label} {place}: {value}<extra></extra>",
+            showlegend=line.style not in UNNAMED,
             **_STYLES[line.style],
         )
         drawing.add_trace(trace.update(line_color=color, marker_color=color))

@@ -37,15 +37,15 @@ def test_begins_at_the_kept_epoch_and_follows_the_slider(start, tiny):
             f"{row['images_per_second']:,.0f} images/s",
         ]
         probabilities = tiny.replay["probabilities"][epoch - 1, :12].astype(float)
-        notes = [p["note"] for p in panels(at, "training_replay_samples")[1::2]]
+        notes = [p["note"] for p in panels(at, "training_replay_samples_tiny")[1::2]]
         assert notes == [f"{tiny.classes[p.argmax()]} {p.max():.0%}" for p in probabilities]
         maps = tiny.replay["cls_maps"][epoch - 1, 0].astype(np.float32).mean(axis=0)
-        assert hovers(panels(at, "training_replay_samples")[1]) == [
+        assert hovers(panels(at, "training_replay_samples_tiny")[1]) == [
             f"{value:.4f} attention" for value in maps.ravel()
         ]
     at.button_group(key="replay").set_value("rollout").run()
     rollout = tiny.replay["rollout"][0, 0].astype(np.float32)
-    first = panels(at, "training_replay_samples")[1]
+    first = panels(at, "training_replay_samples_tiny")[1]
     assert [h.split()[0] for h in hovers(first)] == [f"{value:.4f}" for value in rollout.ravel()]
 
 
@@ -139,9 +139,9 @@ def test_another_run_beside_it(start, tiny, elsewhere):
     at.slider(key="epoch").set_value(12).run()
     assert "**tiny, after epoch 12**" in words(at)
     assert "**elsewhere, after epoch 3**" in words(at)  # its last
-    for run, key, frame in ((tiny, "", 11), (elsewhere, "_1", 2)):
+    for run, frame in ((tiny, 11), (elsewhere, 2)):
         chances = run.replay["probabilities"][frame, :12].astype(np.float32)
-        notes = [panel["note"] for panel in panels(at, f"training_replay_samples{key}")[1::2]]
+        notes = [panel["note"] for panel in panels(at, f"training_replay_samples_{run.name}")[1::2]]
         assert notes == [f"{run.classes[p.argmax()]} {p.max():.0%}" for p in chances]
     at.selectbox(key="picture").select("scene 4").run()
     (bars,) = chart(at, "training_probabilities_1")
