@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
 from core import evaluate
 from core.checkpoint import Run, load_run
@@ -26,8 +26,7 @@ def model_card(folder: str | Path) -> str:
         "Test accuracy": _accuracy_words(run),
         "Kept epoch": _epoch_words(run),
         "Hardware": _hardware_words(about),
-        "Time": f"{run.history['seconds'].sum() / 60:.0f} minutes for {len(run.history)} epochs, "
-        f"median {run.history['images_per_second'].median():,.0f} images/s",
+        "Time": _time_words(run.history),
         "Versions": ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
     }
     lines = [f"| {name} | {words} |" for name, words in rows.items() if words]
@@ -91,11 +90,18 @@ def _accuracy_words(run: Run) -> str:
     if results is None:
         return "not yet measured: that is done once, when the training has ended"
     share, count = evaluate.accuracy(*results), len(results[0])
-    # a count of independent hits: its standard error times 1.96
-    margin = 1.96 * np.sqrt(share * (1 - share) / count)
+    low, high = evaluate.accuracy_interval(share, count)
     return (
-        f"{share:.2%} (one run; ± {margin:.2%} with 95 % confidence, for the size of the test set)"
+        f"{share:.2%} (one run; {low:.2%} to {high:.2%} with 95 % confidence, for the size of the "
+        "test set)"
     )
+
+
+def _time_words(history: pd.DataFrame) -> str:
+    seconds = history["seconds"].sum()
+    time = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+    speed = history["images_per_second"].median()
+    return f"{time} for {len(history)} epochs, median {speed:,.0f} images/s"
 
 
 def _epoch_words(run: Run) -> str:

@@ -54,6 +54,14 @@ def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float((probabilities.argmax(axis=1) == labels).mean()) if len(labels) else float("nan")
 
 
+def accuracy_interval(share: float, count: int) -> tuple[float, float]:
+    """Where an accuracy lies with 95 % confidence, measured on `count` images (Wilson 1927)."""
+    z = 1.96
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    spread = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
+    return max(centre - spread, 0.0), min(centre + spread, 1.0)
+
+
 def cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean of -ln p(label), in nats; NaN for no image."""
     if not len(labels):

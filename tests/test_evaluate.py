@@ -91,6 +91,14 @@ def test_calibration():
     assert error == pytest.approx(0.025)
 
 
+def test_the_interval_of_an_accuracy():
+    low, high = evaluate.accuracy_interval(1.0, 10)  # all right: not certainty
+    assert (low, high) == pytest.approx((10 / (10 + 1.96**2), 1.0))
+    assert evaluate.accuracy_interval(0.0, 10) == pytest.approx((0.0, 1 - low))
+    low, high = evaluate.accuracy_interval(0.5, 10_000)
+    assert (low, high) == pytest.approx((0.5 - 0.0098, 0.5 + 0.0098), abs=1e-5)
+
+
 def test_the_command_measures_a_run(tmp_path, samples):
     model = make_model(image_size=32, patch_size=16, classes=10)
     save_run(tmp_path / "run", model, samples.classes[::-1])
