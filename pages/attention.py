@@ -5,6 +5,7 @@ import streamlit as st
 
 from core.amplify import RESIZE, amplify
 from core.figures import views
+from core.model import ViTConfig
 from ui import library, shell
 from ui.show import show_chart, show_panels, side_by_side
 from ui.sidebar import Selection
@@ -43,6 +44,32 @@ def render(selection: Selection) -> None:
     title = f"The heads of layer {layer}, on one colour scale"
     figure = views.head_maps(title, attention[layer - 1], config)
     show_panels(figure, "attention_heads", width=120, on_click=_choose_head, selected=head or 0)
+    _show_all(attention, config, layer, head)
+
+
+def _show_all(attention: np.ndarray, config: ViTConfig, layer: int, head: int | None) -> None:
+    layers, heads = attention.shape[:2]
+
+    def choose(panel: int) -> None:
+        st.session_state["layer"], st.session_state["head"] = panel // heads + 1, panel % heads + 1
+
+    shared = (
+        st.segmented_control(
+            "Colours of the overview",
+            ["one scale", "each its own"],
+            default="one scale",
+            required=True,
+            key="scale",
+            bind="query-params",
+            help="One scale shows how strongly each head looks at single patches; its own scale "
+            "shows where, however faintly.",
+        )
+        == "one scale"
+    )
+    title = f"All {layers} layers (L) and {heads} heads (H): click one to see it above"
+    figure = views.all_maps(title, attention, config, shared)
+    selected = None if head is None else (layer - 1) * heads + head - 1
+    show_panels(figure, "attention_all", width=56, group=heads, on_click=choose, selected=selected)
 
 
 def _choose_image(selection: Selection) -> int:

@@ -120,6 +120,23 @@ def head_maps(title: str, attention: np.ndarray, config: ViTConfig) -> Panels:
     return Panels(title, panels, columns=5)
 
 
+def all_maps(title: str, attention: np.ndarray, config: ViTConfig, shared: bool) -> Panels:
+    """CLS maps of every layer and head of attention (L, H, T, T), a row a layer.
+
+    Args:
+        shared: one scale for all, which shows how strongly each looks; else each map has its own,
+            which shows where.
+    """
+    maps = attention[:, :, 0, config.prefix :].reshape(*attention.shape[:2], *config.grid)
+    scale = (float(maps.min()), float(maps.max())) if shared else None
+    panels = [
+        Panel(f"layer_{layer}_head_{head}", f"L{layer} H{head}", grid, scale)
+        for layer, heads in enumerate(maps, 1)
+        for head, grid in enumerate(heads, 1)
+    ]
+    return Panels(title, panels, columns=attention.shape[1])
+
+
 def patches(image: np.ndarray, grid: tuple[int, int]) -> Panels:
     """An image (H, W, 3) uint8 cut into the patches (gh, gw) that become tokens."""
     gh, gw = grid

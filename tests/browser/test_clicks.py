@@ -61,6 +61,13 @@ def test_a_click_on_a_head_chooses_it(visit):
     expect(page.get_by_text("The six steps (layer 3, average of the heads)")).to_be_visible()
 
 
+def test_a_click_in_the_overview_chooses_layer_and_head(visit):
+    page = visit("/attention?model=tiny&index=5")
+    page.get_by_role("button", name="L1 H2").click()
+    expect(page.get_by_text("The six steps (layer 1, head 2)")).to_be_visible()
+    expect(page).to_have_url(re.compile("layer=1.*head=2|head=2.*layer=1"))
+
+
 def test_a_confusion_cell_leads_to_its_images(visit, tiny):
     labels = tiny.predictions["label"].to_numpy()
     predicted = tiny.predictions[list(tiny.classes)].to_numpy().argmax(axis=1)

@@ -66,6 +66,23 @@ def test_all_heads_of_a_layer_are_there(start, attention):
         assert [h.split(": ")[1] for h in hovers] == [f"{v:.4f} attention" for v in values]
 
 
+def test_every_layer_and_head_is_there_and_opens_with_a_click(start, attention):
+    at = start("attention", index=str(INDEX), scale="each its own")
+    shown = panels(at, "attention_all")
+    assert [p["caption"] for p in shown] == [f"L{x} H{y}" for x in (1, 2, 3) for y in (1, 2)]
+    maps = attention[:, :, 0, 1:].reshape(6, -1)
+    for panel, values in zip(shown, maps):
+        hovers = [cell["hover"] for row in panel["cells"] for cell in row]
+        assert [h.split(": ")[1] for h in hovers] == [f"{v:.4f} attention" for v in values]
+        colors = [cell["color"] for row in panel["cells"] for cell in row]
+        assert colors[values.argmax()] == panels_of(at, "attention_all")["legend"]["colors"][-1]
+    assert panels_of(at, "attention_all")["selected"] is None
+    at.button_group(key="scale").set_value("one scale").run()
+    assert panels_of(at, "attention_all")["legend"]["high"] == f"{maps.max():.4f}"
+    linked = start("attention", index=str(INDEX), layer="2", head="1")
+    assert panels_of(linked, "attention_all")["selected"] == 2
+
+
 def test_the_probabilities_are_the_models(start, tiny):
     at = start("attention", index=str(INDEX))
     row = tiny.predictions.loc[INDEX, list(tiny.classes)].to_numpy(float)

@@ -17,7 +17,8 @@ from core.figures.figure import Panel, Panels
 from core.figures.screen import cell_colors, map_pixels
 
 HERE = Path(__file__).parent
-NUMBERS_UP_TO = 64  # values in a map; more are drawn as a picture of pixels
+# maps of more values, or more values in all, are drawn as pictures of pixels, without hover
+CELLS_UP_TO, CELLS_IN_ALL_UP_TO = 64, 1024
 
 _component = st.components.v2.component(
     "vitascope_panels",
@@ -46,7 +47,9 @@ def draw(
         on_click: called with a panel's position before the page runs again.
         selected: position of a panel to mark.
     """
-    pictures = [panel for panel in figure.panels if not _has_cells(panel)]
+    maps = [panel for panel in figure.panels if _may_have_cells(panel)]
+    with_cells = sum(panel.values.size for panel in maps) <= CELLS_IN_ALL_UP_TO
+    pictures = [panel for panel in figure.panels if not (with_cells and _may_have_cells(panel))]
     sheet, places = _sheet([_pixels(panel) for panel in pictures])
     place_of = dict(zip(map(id, pictures), places))
     data = {
@@ -85,8 +88,8 @@ def _legend(figure: Panels) -> dict | None:
     }
 
 
-def _has_cells(panel: Panel) -> bool:
-    return not panel.is_image and panel.values.size <= NUMBERS_UP_TO
+def _may_have_cells(panel: Panel) -> bool:
+    return not panel.is_image and panel.values.size <= CELLS_UP_TO
 
 
 def _describe(panel: Panel, place: tuple[int, int, int, int] | None) -> dict:
