@@ -87,3 +87,34 @@ def select(
         "attention entropy": lambda: -verdicts.entropy,
     }[order]()
     return chosen[np.argsort(key[chosen], kind="stable")]
+
+
+def same_answer(verdicts: Verdicts, index: int) -> np.ndarray:
+    """Positions (n,) of the other images with the label and the prediction of one."""
+    alike = (verdicts.labels == verdicts.labels[index]) & (
+        verdicts.predicted == verdicts.predicted[index]
+    )
+    return _others(np.flatnonzero(alike), index)
+
+
+def same_class(verdicts: Verdicts, index: int) -> np.ndarray:
+    """Positions (n,) of the other images of its class; where no label is known, predicted class."""
+    classes = np.where(verdicts.known, verdicts.labels, verdicts.predicted)
+    return _others(np.flatnonzero(classes == classes[index]), index)
+
+
+def most_similar(maps: np.ndarray, index: int, count: int) -> np.ndarray:
+    """Positions (<= count,) of the other images with the maps most like one's, best first.
+
+    Args:
+        maps: (N, gh*gw); they are compared by the cosine of the angle between them.
+    """
+    maps = np.asarray(maps, np.float32)
+    lengths = np.linalg.norm(maps, axis=1)
+    products = maps @ maps[index]
+    cosines = np.divide(products, lengths, where=lengths > 0, out=np.zeros_like(products))
+    return _others(np.argsort(-cosines, kind="stable"), index)[:count]
+
+
+def _others(positions: np.ndarray, index: int) -> np.ndarray:
+    return positions[positions != index]

@@ -6,7 +6,7 @@ import streamlit as st
 from core.amplify import RESIZE, amplify
 from core.figures import views
 from core.model import ViTConfig
-from ui import library, shell
+from ui import library, others, shell
 from ui.show import show_chart, show_panels, side_by_side
 from ui.sidebar import Selection
 
@@ -45,6 +45,7 @@ def render(selection: Selection) -> None:
     figure = views.head_maps(title, attention[layer - 1], config)
     show_panels(figure, "attention_heads", width=120, on_click=_choose_head, selected=head or 0)
     _show_all(attention, config, layer, head)
+    others.show(selection, index, layer, head)
 
 
 def _show_all(attention: np.ndarray, config: ViTConfig, layer: int, head: int | None) -> None:

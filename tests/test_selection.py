@@ -4,7 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import random_attention
 
-from core.selection import ORDERS, OUTCOMES, select, verdicts
+from core.selection import (
+    ORDERS,
+    OUTCOMES,
+    most_similar,
+    same_answer,
+    same_class,
+    select,
+    verdicts,
+)
 
 
 def naive(labels, probabilities, entropy, classes, outcome, order):
@@ -69,3 +77,21 @@ def test_verdicts():
 def test_unknown_choices_are_refused(choice):
     with pytest.raises((ValueError, KeyError)):
         select(verdicts(np.array([0]), np.ones((1, 2), np.float32)), **choice)
+
+
+def test_other_images_like_one():
+    labels = np.array([0, 0, 1, 0, -1, -1])
+    predicted = np.array([0, 1, 1, 1, 1, 1])
+    probabilities = np.eye(2)[predicted]
+    columns = verdicts(labels, probabilities)
+    assert same_answer(columns, 1).tolist() == [3]
+    assert same_answer(columns, 0).tolist() == []
+    assert same_answer(columns, 4).tolist() == [5]  # no label, the same prediction
+    assert same_class(columns, 1).tolist() == [0, 3]
+    assert same_class(columns, 2).tolist() == [4, 5]
+
+
+def test_similar_maps_are_those_of_the_smallest_angle():
+    maps = np.array([[1, 0], [0, 1], [3, 1], [9, 0], [0, 0], [1, 1]], np.float16)
+    assert most_similar(maps, 0, 10).tolist() == [3, 2, 5, 1, 4]  # however long they are
+    assert most_similar(maps, 0, 2).tolist() == [3, 2]

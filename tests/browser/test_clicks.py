@@ -15,7 +15,8 @@ from waiting import settled
 
 from core import evaluate
 from core.amplify import amplify
-from core.attention import extract
+from core.attention import extract, extract_set
+from core.selection import most_similar
 
 
 def title(page):
@@ -66,6 +67,16 @@ def test_a_click_in_the_overview_chooses_layer_and_head(visit):
     page.get_by_role("button", name="L1 H2").click()
     expect(page.get_by_text("The six steps (layer 1, head 2)")).to_be_visible()
     expect(page).to_have_url(re.compile("layer=1.*head=2|head=2.*layer=1"))
+
+
+def test_a_similar_image_opens_with_a_click(visit, tiny, samples):
+    rows = extract_set(tiny.model, samples).cls_rows[:, -1].mean(axis=1, dtype=np.float32)
+    page = visit("/attention?model=tiny&index=5&others=similar+map")
+    expect(page.get_by_text("where CLS looks most alike")).to_be_visible()
+    found = page.locator(".st-key-attention_others").get_by_role("button")
+    expect(found).to_have_count(24)
+    found.first.click()
+    expect(title(page)).to_contain_text(f"#{most_similar(rows, 5, 1)[0]} ")
 
 
 def test_a_confusion_cell_leads_to_its_images(visit, tiny):

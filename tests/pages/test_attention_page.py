@@ -83,6 +83,23 @@ def test_every_layer_and_head_is_there_and_opens_with_a_click(start, attention):
     assert panels_of(linked, "attention_all")["selected"] == 2
 
 
+def test_other_images_are_a_choice_away(start, tiny):
+    at = start("attention", index=str(INDEX))
+    label, predicted = tiny.predictions["label"], tiny.predictions[list(tiny.classes)].to_numpy()
+    predicted = predicted.argmax(axis=1)
+    alike = {
+        "same answer": (label == label[INDEX]) & (predicted == predicted[INDEX]),
+        "same class": label == label[INDEX],
+    }
+    for kind, expected in alike.items():
+        at.button_group(key="others").set_value(kind).run()
+        count = expected.sum() - 1
+        assert any(f"{count} other images with the {kind}" in m.value for m in at.markdown)
+        assert len(panels(at, "attention_others")) == min(count, 24)
+    at.button_group(key="others").set_value("similar map").run()
+    assert len(panels(at, "attention_others")) == 24
+
+
 def test_the_probabilities_are_the_models(start, tiny):
     at = start("attention", index=str(INDEX))
     row = tiny.predictions.loc[INDEX, list(tiny.classes)].to_numpy(float)
