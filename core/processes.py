@@ -69,7 +69,8 @@ def all_or_none():
         yield
     except Exception as error:
         failure = error
-    failures = [None] * process_count()
-    dist.all_gather_object(failures, failure)
+    failures = [failure] * process_count()
+    if len(failures) > 1:  # gloo's threads may outlive a group, and abort Python when it ends
+        dist.all_gather_object(failures, failure)
     if failure := failure or next(filter(None, failures), None):  # one's own has its traceback
         raise failure
