@@ -16,7 +16,7 @@ class AmplificationSteps:
     """Every step's array, float32, in the order in which they are made.
 
     Attributes:
-        average: (1, gh*gw) the heads' CLS rows, averaged; a probability a patch.
+        average: (1, gh*gw) the heads' rows of the query, averaged; a probability a patch.
         grid: (gh, gw) the same numbers where their patches are.
         resized: (H, W) interpolated to the image.
         normalised: (H, W) minimum to 0, maximum to 1.
@@ -39,6 +39,7 @@ def amplify(
     gain: float = 2.0,
     resize: str = "bilinear",
     prefix: int = 1,
+    query: int = 0,
 ) -> AmplificationSteps:
     """Amplify the part of an image that attention falls on.
 
@@ -49,9 +50,11 @@ def amplify(
         gain: factor of the last step.
         resize: "bilinear" (half-pixel centres, as OpenCV does), "nearest" or "bicubic".
         prefix: tokens before the patches.
+        query: the token whose attention it is; CLS by default. A map is some token's already.
 
     Raises:
-        InputError: the shapes do not fit, a value is not finite, or `resize` is unknown.
+        InputError: the shapes do not fit, a value is not finite, there is no such query, or
+            `resize` is unknown.
     """
     if isinstance(attention_or_map, torch.Tensor):
         attention_or_map = attention_or_map.detach().cpu()
@@ -62,7 +65,9 @@ def amplify(
     if not np.isfinite(values).all():
         raise InputError("The map holds values that are not finite numbers.")
     if values.ndim == 3 and len(values):
-        average = values[:, 0, prefix:].mean(axis=0, keepdims=True)  # (1, gh*gw)
+        if not 0 <= query < values.shape[1]:
+            raise InputError(f"There is no token {query}: there are 0 to {values.shape[1] - 1}.")
+        average = values[:, query, prefix:].mean(axis=0, keepdims=True)  # (1, gh*gw)
         side = round(average.size**0.5)
         if values.shape[1] != values.shape[2] or side * side != average.size or not average.size:
             raise InputError(f"Attention of shape {values.shape} is not over a square of patches.")

@@ -23,7 +23,7 @@ from core.data import ImageSet, open_images
 from core.errors import VitascopeError
 from core.files import atomic_folder, cache_folder, writing
 from core.hardware import open_device
-from core.model import VisionTransformer
+from core.model import VisionTransformer, ViTConfig
 from core.processes import all_or_none, is_first, process_group, share
 from core.progress import Progress, silent
 
@@ -66,6 +66,20 @@ def cls_maps(
         maps[done : done + len(rows)] = rows
         done += len(rows)
     return maps.reshape(*maps.shape[:3], *model.config.grid)
+
+
+def token_names(config: ViTConfig) -> list[str]:
+    """What to call the T tokens: "CLS", then "patch 1", "patch 2" … row by row."""
+    return ["CLS", *(f"patch {i + 1}" for i in range(config.tokens - config.prefix))]
+
+
+def token_maps(attention: np.ndarray, config: ViTConfig, query: int = 0) -> np.ndarray:
+    """Where one token looks, as maps (…, gh, gw) of attention (…, T, T).
+
+    Args:
+        query: the token's position; 0, CLS, gives the CLS maps.
+    """
+    return attention[..., query, config.prefix :].reshape(*attention.shape[:-2], *config.grid)
 
 
 def last_layer_maps(cls_rows: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

@@ -1,6 +1,46 @@
 """Maps that say which patches mattered: one non-negative value a patch."""
 
+import numpy as np
 import torch
+
+from core.attention import extract
+from core.errors import InputError
+from core.model import VisionTransformer
+
+METHODS = ("attention", "rollout")
+
+
+def explain(
+    model: VisionTransformer,
+    images: np.ndarray | torch.Tensor,
+    method: str,
+    *,
+    layer: int | None = None,
+    head: int | None = None,
+) -> torch.Tensor:
+    """Maps (B, gh, gw) float32 of a batch, on the model's device.
+
+    Args:
+        images: whatever `model.prepare` takes, B of them.
+        method: "attention", from CLS to the patches in one layer; or "rollout", through all layers.
+        layer: counted from 0, the last by default; for "attention".
+        head: counted from 0, their mean by default; for "attention".
+
+    Raises:
+        InputError: there is no such method, layer or head.
+    """
+    config = model.config
+    if method not in METHODS:
+        raise InputError(f"There is no method {method!r}; choose from {', '.join(METHODS)}.")
+    for name, place, count in (("layer", layer, config.layers), ("head", head, config.heads)):
+        if place is not None and not 0 <= place < count:
+            raise InputError(f"There is no {name} {place}: there are 0 to {count - 1}.")
+    attention = extract(model, images)
+    if method == "rollout":
+        return rollout(attention, config.prefix).unflatten(-1, config.grid)
+    heads = attention[:, -1 if layer is None else layer]  # (B, H, T, T)
+    heads = heads.mean(dim=1) if head is None else heads[:, head]  # (B, T, T)
+    return heads[:, 0, config.prefix :].unflatten(-1, config.grid)
 
 
 def rollout(attention: torch.Tensor, prefix: int = 1) -> torch.Tensor:

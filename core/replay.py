@@ -1,5 +1,7 @@
 """What a few fixed images looked like to the model after every epoch of its training."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -56,6 +58,51 @@ class Replay:
             "probabilities": logits.softmax(dim=-1),  # (24, classes)
         }
         return {name: values.cpu().numpy().astype(np.float16) for name, values in maps.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What the n fixed images of one source looked like after one epoch, in float32.
+
+    Attributes:
+        index: (n,) positions of the images in their set.
+        cls_maps: (n, H, gh, gw) of the last layer.
+        rollout: (n, gh, gw)
+        probabilities: (n, classes)
+    """
+
+    index: np.ndarray
+    cls_maps: np.ndarray
+    rollout: np.ndarray
+    probabilities: np.ndarray
+
+    def maps(self, method: str, head: int | None = None) -> np.ndarray:
+        """(n, gh, gw) by "rollout", or by "attention": of a head, from 0, or the heads' mean."""
+        if method == "rollout":
+            return self.rollout
+        return self.cls_maps.mean(axis=1) if head is None else self.cls_maps[:, head]
+
+
+def frame_of(arrays: dict[str, np.ndarray], epoch: int, source: str) -> Frame:
+    """One frame of a run's replay.
+
+    Args:
+        arrays: as in `Replay`.
+        epoch: one that `kept_frame` gives.
+        source: "samples" or "test".
+    """
+    frame = np.flatnonzero(arrays["epoch"] == epoch)[0]
+    rows = np.flatnonzero(arrays["source"] == source)
+    grown = ("cls_maps", "rollout", "probabilities")
+    return Frame(
+        arrays["index"][rows], *(arrays[name][frame, rows].astype(np.float32) for name in grown)
+    )
+
+
+def kept_frame(arrays: dict[str, np.ndarray] | None, epoch: int) -> int:
+    """The newest epoch up to `epoch` of which there is a frame; 0 where there is none."""
+    epochs = [] if arrays is None else arrays["epoch"]
+    return int(max((known for known in epochs if known <= epoch), default=0))
 
 
 def _spread(count: int) -> np.ndarray:

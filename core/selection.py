@@ -103,6 +103,41 @@ def same_class(verdicts: Verdicts, index: int) -> np.ndarray:
     return _others(np.flatnonzero(classes == classes[index]), index)
 
 
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """What images have in common.
+
+    Attributes:
+        image: (H, W, 3) float32 in [0, 1], their mean.
+        grid: (gh, gw) float32, the mean of their CLS maps of the last layer, heads averaged.
+        count: how many they are.
+    """
+
+    image: np.ndarray
+    grid: np.ndarray
+    count: int
+
+
+def mean_of(
+    images: np.ndarray, cls_rows: np.ndarray, positions: np.ndarray, grid: tuple[int, int]
+) -> Mean:
+    """The mean of some images of a set and of their maps; memory does not grow with their number.
+
+    Args:
+        images: (N, H, W, 3) uint8, the whole set.
+        cls_rows: (N, L, H, gh*gw), as in `core.attention.Extraction`.
+        positions: (n,), at least one.
+        grid: (gh, gw)
+    """
+    image, rows = 0.0, 0.0
+    for start in range(0, len(positions), 1024):
+        chunk = positions[start : start + 1024]
+        image = image + images[chunk].sum(axis=0, dtype=np.int64)
+        rows = rows + cls_rows[chunk, -1].mean(axis=1, dtype=np.float32).sum(axis=0)
+    image = (image / (255 * len(positions))).astype(np.float32)
+    return Mean(image, (rows / len(positions)).astype(np.float32).reshape(grid), len(positions))
+
+
 def most_similar(maps: np.ndarray, index: int, count: int) -> np.ndarray:
     """Positions (<= count,) of the other images with the maps most like one's, best first.
 

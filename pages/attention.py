@@ -1,54 +1,80 @@
-"""Attention: one image, every layer and head, and the six steps to the amplified picture."""
+"""Attention: one image, every layer, head and query, and the six steps to the amplified picture."""
 
 import numpy as np
 import streamlit as st
 
-from core.amplify import RESIZE, amplify
+from core.amplify import amplify
+from core.attention import token_names
 from core.figures import views
 from core.model import ViTConfig
-from ui import library, others, shell
+from ui import display, library, links, navigation, others, shell
+from ui.display import Display
 from ui.show import show_chart, show_panels, side_by_side
 from ui.sidebar import Selection
 
 
 def render(selection: Selection) -> None:
+    navigation.way_back()
     index = _choose_image(selection)
     image = selection.images.images[index]
     attention = library.attention(selection.run, selection.images, index)  # (L, H, T, T)
-    layer, head, gain, resize = _controls(*attention.shape[:2])
+    config = selection.run.model.config
+    layer, head, query, look = _controls(config)
     chosen = attention[layer - 1]  # (H, T, T)
     if head is not None:
         chosen = chosen[head - 1 : head]
-    config = selection.run.model.config
-    steps = amplify(chosen, image, gain=gain, resize=resize, prefix=config.prefix)
+    steps = amplify(
+        chosen, image, gain=look.gain, resize=look.resize, prefix=config.prefix, query=query
+    )
+    token = token_names(config)[query]
     whose = f"layer {layer}, " + ("average of the heads" if head is None else f"head {head}")
 
     left, right = side_by_side()
     with left:
-        figure = views.result(f"Where CLS looks ({whose})", image, steps, gain)
-        show_panels(figure, "attention_result", width=192, group=3)
+        show_panels(
+            views.result(
+                f"Where {token} looks ({whose})", image, steps, look.gain, look.opacity, look.colors
+            ),
+            "attention_result",
+            width=236,
+            group=2,
+            grid=config.grid,
+            on_pick=lambda patch: _pick(patch, config),
+            picked=query - config.prefix if query >= config.prefix else None,
+            note="Click a patch, or go there with Tab and the arrow keys, to see where *it* looks; "
+            "click it again to return to CLS.",
+        )
     with right:
         probabilities = np.asarray(selection.probabilities[index])
         label = int(selection.verdicts.labels[index])
         figure = views.probabilities(probabilities, selection.run.classes, label)
         show_chart(figure, "attention_probabilities", alt="Probability of each class, sorted")
 
-    st.caption(
-        "Attention says how CLS weighs the patches in this layer; it does not prove that the "
-        f"prediction depends on them. Looking at all {config.tokens} tokens alike would give each "
-        f"{1 / config.tokens:.4f}; step 4 stretches any difference from that to full contrast, "
-        "however small."
+    figure = views.amplification(f"The six steps ({whose})", steps, look.gain, token, look.colors)
+    show_panels(
+        figure,
+        "attention_steps",
+        width=160,
+        note=f"Attention says how {token} weighs the patches in this layer; it does not prove that "
+        f"the prediction depends on them. Looking at all {config.tokens} tokens alike would give "
+        f"each {1 / config.tokens:.4f}; step 4 stretches any difference from that to full "
+        "contrast, however small.",
     )
-    figure = views.amplification(f"The six steps ({whose})", steps, gain)
-    show_panels(figure, "attention_steps", width=160)
-    title = f"The heads of layer {layer}, on one colour scale"
-    figure = views.head_maps(title, attention[layer - 1], config)
+    title = f"Where {token} looks in each head of layer {layer}, on one colour scale"
+    figure = views.head_maps(title, attention[layer - 1], config, query, look.colors)
     show_panels(figure, "attention_heads", width=120, on_click=_choose_head, selected=head or 0)
-    _show_all(attention, config, layer, head)
+    _show_all(attention, config, layer, head, query, look)
     others.show(selection, index, layer, head)
 
 
-def _show_all(attention: np.ndarray, config: ViTConfig, layer: int, head: int | None) -> None:
+def _show_all(
+    attention: np.ndarray,
+    config: ViTConfig,
+    layer: int,
+    head: int | None,
+    query: int,
+    look: Display,
+) -> None:
     layers, heads = attention.shape[:2]
 
     def choose(panel: int) -> None:
@@ -68,7 +94,7 @@ def _show_all(attention: np.ndarray, config: ViTConfig, layer: int, head: int | 
         == "one scale"
     )
     title = f"All {layers} layers (L) and {heads} heads (H): click one to see it above"
-    figure = views.all_maps(title, attention, config, shared)
+    figure = views.all_maps(title, attention, config, shared, query, look.colors)
     selected = None if head is None else (layer - 1) * heads + head - 1
     show_panels(figure, "attention_all", width=56, group=heads, on_click=choose, selected=selected)
 
@@ -91,6 +117,7 @@ def _choose_image(selection: Selection) -> int:
             "Image number" if at is None else f"{at + 1:,} of {len(selection.indices):,} chosen",
             min_value=0,
             max_value=len(selection.images) - 1,
+            value=_first(selection),  # which the address need not say
             step=1,
             key="index",
             bind="query-params",
@@ -106,7 +133,7 @@ def _choose_image(selection: Selection) -> int:
 def _wanted_index(selection: Selection) -> int:
     """The image that was clicked or linked to, else the first of the chosen ones."""
     count = len(selection.images)
-    first = int(selection.indices[0]) if len(selection.indices) else 0
+    first = _first(selection)
     linked = st.query_params.get("index")
     if "index" in st.session_state:
         index = st.session_state["index"]
@@ -123,6 +150,10 @@ def _wanted_index(selection: Selection) -> int:
     return index
 
 
+def _first(selection: Selection) -> int:
+    return int(selection.indices[0]) if len(selection.indices) else 0
+
+
 def _step_button(selection: Selection, label: str, icon: str, to: int) -> None:
     def step():
         st.session_state["index"] = int(selection.indices[to])
@@ -131,52 +162,42 @@ def _step_button(selection: Selection, label: str, icon: str, to: int) -> None:
     st.button(label, icon=icon, on_click=step, disabled=not there)
 
 
-def _controls(layers: int, heads: int) -> tuple[int, int | None, float, str]:
-    """Layer from 1, head from 1 or None for the average, gain, and resize method."""
+def _controls(config: ViTConfig) -> tuple[int, int | None, int, Display]:
+    """Layer from 1, head from 1 or None for the average, query token from 0, and display."""
+    tokens = token_names(config)
+    heads = ["average", *range(1, config.heads + 1)]
     # another model may have fewer
-    if st.session_state.get("layer", 1) > layers:
-        st.session_state["layer"] = layers
-    if st.session_state.get("head", "average") not in ["average", *range(1, heads + 1)]:
-        st.session_state["head"] = "average"
+    links.fit("layer", 1, config.layers)
+    links.fit_options("head", heads)
+    links.fit_options("query", tokens)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        layer = layers
-        if layers > 1:
-            layer = st.slider(
-                "Layer", 1, layers, layers, key="layer", bind="query-params", width=260
-            )
+        layer = config.layers
+        if layer > 1:
+            layer = st.slider("Layer", 1, layer, layer, key="layer", bind="query-params", width=260)
         head = st.segmented_control(
-            "Head",
-            ["average", *range(1, heads + 1)],
-            default="average",
-            required=True,
-            key="head",
-            bind="query-params",
+            "Head", heads, default="average", required=True, key="head", bind="query-params"
         )
-        resize = st.segmented_control(
-            "Resize",
-            list(RESIZE),
-            default="bilinear",
-            required=True,
-            key="resize",
+        query = st.selectbox(
+            "Looks from",
+            tokens,
+            key="query",
             bind="query-params",
-            help="How step 3 fills the pixels between patch centres.",
+            width=150,
+            help="The token whose attention is shown. CLS is the one that decides in the end.",
         )
-        gain = st.slider(
-            "Gain",
-            1.0,
-            5.0,
-            2.0,
-            0.5,
-            key="gain",
-            bind="query-params",
-            width=180,
-            help="Step 6 multiplies by this and cuts off at white.",
-        )
-    return layer, None if head == "average" else head, gain, resize
+        look = display.choose()
+    return layer, None if head == "average" else head, tokens.index(query), look
 
 
 def _choose_head(panel: int) -> None:
     st.session_state["head"] = panel or "average"
+
+
+def _pick(patch: int, config: ViTConfig) -> None:
+    """Look from a patch; from CLS again if it is the one that looks already."""
+    names = token_names(config)
+    name = names[config.prefix + patch]
+    st.session_state["query"] = names[0] if st.session_state["query"] == name else name
 
 
 shell.page(render)

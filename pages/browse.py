@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.figures import views
-from ui import pictures, shell
+from ui import bundle, display, navigation, pictures, shell
 from ui.show import show_panels
 from ui.sidebar import Selection
 
@@ -29,7 +29,9 @@ def render(selection: Selection) -> None:
             bind="query-params",
             help="Brightens each picture where the last layer looks (mean of its heads).",
         )
-        page = _choose_page(-(-len(selection.indices) // size))
+        page = pictures.choose_page("page", -(-len(selection.indices) // size))
+        look = display.choose()
+        bundle.offer(selection, look)
     shown = selection.indices[(page - 1) * size : page * size]
     figure = views.gallery(
         f"Images {(page - 1) * size + 1:,} to {(page - 1) * size + len(shown):,} of "
@@ -39,19 +41,21 @@ def render(selection: Selection) -> None:
         selection.run.classes,
         shown,
         pictures.last_layer_maps(selection, shown) if amplified else None,
+        look.gain,
     )
     show_panels(
         figure,
         "browse_grid",
         width=96,
-        on_click=lambda panel: pictures.open_on_attention(shown[panel]),
+        on_click=lambda panel: navigation.open_image(shown[panel]),
+        keep_place=True,
     )
 
 
 def _go_to_index(selection: Selection) -> None:
     def go():
         if st.session_state["browse_index"] is not None:
-            pictures.open_on_attention(st.session_state["browse_index"])
+            navigation.open_image(st.session_state["browse_index"])
 
     st.number_input(
         "Open image number",
@@ -63,22 +67,6 @@ def _go_to_index(selection: Selection) -> None:
         placeholder=f"0 … {len(selection.images) - 1}",
         on_change=go,
         width=170,
-    )
-
-
-def _choose_page(pages: int) -> int:
-    """The page's number, kept in range when a filter leaves fewer pages."""
-    linked = st.query_params.get("page", "")
-    page = st.session_state.get("page", int(linked) if linked.isdecimal() else 1)
-    st.session_state["page"] = min(max(page, 1), pages)
-    return st.number_input(
-        f"Page, of {pages}",
-        min_value=1,
-        max_value=pages,
-        step=1,
-        key="page",
-        bind="query-params",
-        width=130,
     )
 
 

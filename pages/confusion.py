@@ -6,11 +6,12 @@ import streamlit as st
 from core import evaluate
 from core.data import source_name
 from core.figures import views
-from ui import library, pictures, shell, sidebar
+from ui import display, library, links, navigation, pictures, shell, sidebar
 from ui.show import show_chart, show_panels, side_by_side
 from ui.sidebar import Selection
 
-SHOWN = 60  # images of a cell
+SHOWN = 60  # images of a cell at once
+CELL = {"label": "Images of", "taken_for": "taken for"}
 
 
 def render(selection: Selection) -> None:
@@ -44,7 +45,9 @@ def render(selection: Selection) -> None:
         share = evaluate.accuracy(labels, probabilities)
         figure = views.confusion(matrix, classes, shares)
         alt = f"Confusion matrix of {len(labels):,} images, {share:.1%} on the diagonal"
-        show_chart(figure, "confusion_matrix", alt=alt, on_click=_choose_cell)
+        show_chart(
+            figure, "confusion_matrix", alt=alt, on_click=lambda cell: _choose_cell(cell, classes)
+        )
     with right:
         with st.container(horizontal=True):
             st.metric("Accuracy", f"{share:.2%}", help=f"of {len(labels):,} images")
@@ -52,6 +55,8 @@ def render(selection: Selection) -> None:
         st.markdown("**The commonest mistakes**")
         _show_table(evaluate.top_confusions(matrix, classes), "share")
     _show_cell(selection, labels, predicted, have_pixels)
+    if have_pixels:
+        _show_common(selection)
     left, right = side_by_side()
     with left:
         st.markdown("**Class by class**")
@@ -82,7 +87,14 @@ def _choose_results(selection: Selection) -> tuple[np.ndarray, np.ndarray, bool]
         return None
     choice = options[0]
     if len(options) > 1:
-        choice = st.segmented_control("Results on", options, default=choice, required=True)
+        choice = st.segmented_control(
+            "Results on",
+            options,
+            default=choice,
+            required=True,
+            key="results",
+            bind="query-params",
+        )
     if choice == of_sidebar:
         # unknown labels would be a row of their own
         labels = columns.labels[columns.known]
@@ -90,16 +102,31 @@ def _choose_results(selection: Selection) -> tuple[np.ndarray, np.ndarray, bool]
     return *tested, False
 
 
-def _choose_cell(cell: tuple[int, int]) -> None:
-    st.session_state["cell"] = (int(cell[0]), int(cell[1]))
+def _choose_cell(cell: tuple[int, int], classes: tuple[str, ...]) -> None:
+    for key, position in zip(CELL, cell):
+        st.session_state[key] = classes[int(position)]
 
 
 def _show_cell(selection, labels, predicted, have_pixels: bool) -> None:
     classes = selection.run.classes
-    cell = st.session_state.get("cell")
-    if cell is None or max(cell) >= len(classes):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = []
+        for key, words in CELL.items():
+            links.fit_options(key, classes)
+            chosen.append(
+                st.selectbox(
+                    words,
+                    classes,
+                    index=None,
+                    key=key,
+                    bind="query-params",
+                    placeholder="any cell above, or a class",
+                    width=240,
+                )
+            )
+    if None in chosen:
         return
-    label, prediction = cell
+    label, prediction = map(classes.index, chosen)
     found = np.flatnonzero((labels == label) & (predicted == prediction))
     st.subheader(f"{classes[label]} → {classes[prediction]}: {len(found):,} images")
     if not len(found):
@@ -116,21 +143,68 @@ def _show_cell(selection, labels, predicted, have_pixels: bool) -> None:
             sidebar.offer_cifar10("confusion_download")
         return
     positions = np.flatnonzero(selection.verdicts.known)[found]
-    maps = (
-        selection.cls_rows[positions, -1].mean(axis=1).reshape(-1, *selection.run.model.config.grid)
-    )
-    figure = views.mean_pictures(
-        "What they have in common", selection.images.images[positions], maps
-    )
-    show_panels(figure, "confusion_mean", width=128)
-    shown = positions[:SHOWN]
-    title = f"The first {len(shown)} of them" if len(found) > SHOWN else "All of them"
+    page = 1
+    if len(found) > SHOWN:
+        page = pictures.choose_page("cell_page", -(-len(found) // SHOWN))
+    shown = positions[(page - 1) * SHOWN : page * SHOWN]
+    title = f"Images {(page - 1) * SHOWN + 1} to {(page - 1) * SHOWN + len(shown)} of them"
     figure = views.gallery(title, selection.images.images, selection.verdicts, classes, shown)
     show_panels(
         figure,
         "confusion_images",
         width=96,
-        on_click=lambda panel: pictures.open_on_attention(shown[panel]),
+        on_click=lambda panel: navigation.open_image(shown[panel]),
+        keep_place=True,
+    )
+    figure = views.mean_pictures(
+        f"What these {len(found):,} have in common",
+        {"mean image": library.mean(selection.run, selection.images, positions)},
+    )
+    show_panels(figure, "confusion_mean", width=128)
+
+
+def _show_common(selection: Selection) -> None:
+    """Mean pictures and maps of each class, or of what is right against what is wrong."""
+    st.subheader("What they have in common")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        kind = st.segmented_control(
+            "Mean over",
+            ["each class", "right against wrong"],
+            default="each class",
+            required=True,
+            key="common",
+            bind="query-params",
+        )
+        look = display.choose()
+    columns = selection.verdicts
+    if kind == "each class":
+        groups = {
+            name: np.flatnonzero(columns.labels == i)
+            for i, name in enumerate(selection.run.classes)
+        }
+    else:
+        groups = {
+            "right": np.flatnonzero(columns.correct),
+            "wrong": np.flatnonzero(columns.known & ~columns.correct),
+        }
+    means = {
+        name: library.mean(selection.run, selection.images, positions)
+        for name, positions in groups.items()
+        if len(positions)
+    }
+    figure = views.mean_pictures(
+        f"Mean picture, mean attention (last layer, all heads) and amplified: {kind}",
+        means,
+        look.gain,
+        look.colors,
+    )
+    show_panels(
+        figure,
+        "confusion_common",
+        width=104,
+        group=3,
+        note="A mean shows what is common, such as an object in the middle, and hides what single "
+        "images do; a mean map that is nearly even does not say that every map is.",
     )
 
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import evaluate
 from core.figures import views
-from ui import pictures, shell
+from ui import navigation, pictures, shell
 from ui.show import show_panels, side_by_side
 from ui.sidebar import Selection
 
@@ -26,8 +26,10 @@ def render(selection: Selection) -> None:
         _tokens(selection)
     st.subheader("Where to go next")
     with st.container(horizontal=True):
-        for name, icon, about in shell.NAVIGATION[1:]:
-            st.page_link(shell.path_of(name), label=f"**{name.capitalize()}**: {about}", icon=icon)
+        for name, icon, about in navigation.NAVIGATION[1:]:
+            st.page_link(
+                navigation.path_of(name), label=f"**{name.capitalize()}**: {about}", icon=icon
+            )
 
 
 def _pictures(selection: Selection) -> None:
@@ -45,7 +47,8 @@ def _pictures(selection: Selection) -> None:
         "overview_pictures",
         width=96,
         group=3,
-        on_click=lambda panel: pictures.open_on_attention(chosen[panel // 3]),
+        keep_place=True,
+        on_click=lambda panel: navigation.open_image(chosen[panel // 3]),
     )
 
 

@@ -8,7 +8,7 @@ from core.figures import views
 from core.resume import training_state
 from ui import commands, library, replay, shell
 from ui.show import show_chart, side_by_side
-from ui.sidebar import Selection, note_unknown
+from ui.sidebar import Selection
 
 SECONDS_AN_EPOCH = 0.6  # while it plays
 SECONDS_A_LOOK = 3  # at the folder of a run that is still going
@@ -61,7 +61,6 @@ def _wait(run: Run, going: bool) -> None:
 
 def _choose_others(run: Run) -> list[Run]:
     named = library.runs_by_name()
-    note_unknown("beside", list(named), what="run")
     paths = {name: path for name, path in named.items() if path != run.path}
     if not paths:
         return []
@@ -158,7 +157,9 @@ def _choose_epoch(run: Run, playing: bool, going: bool) -> int:
     """A slider; while the run plays, every call is the next epoch."""
     first, last = int(run.history["epoch"].iloc[0]), int(run.history["epoch"].iloc[-1])
     state = st.session_state
-    epoch = state.get("epoch", last if going else run.kept_epoch)
+    default = last if going else run.kept_epoch
+    linked = st.query_params.get("epoch", "")
+    epoch = state.get("epoch", int(linked) if linked.isdecimal() else default)
     if state.get("newest_epoch") == (run.path, epoch):
         epoch = last  # whoever stood at the newest follows it
     state["newest_epoch"] = run.path, last
@@ -170,7 +171,17 @@ def _choose_epoch(run: Run, playing: bool, going: bool) -> int:
         epoch += 1
     state["epoch"] = epoch
     if first < last:
-        st.slider(f"Epoch, of {last}", first, last, key="epoch", on_change=_pause)
+        # while it plays, an address a step would fill the browser's history
+        bind = None if playing else "query-params"
+        st.slider(
+            f"Epoch, of {last}",
+            first,
+            last,
+            min(max(default, first), last),
+            key="epoch",
+            bind=bind,
+            on_change=_pause,
+        )
     return epoch
 
 

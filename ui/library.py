@@ -15,9 +15,10 @@ from core.attention import cls_maps as read_cls_maps
 from core.checkpoint import Run, RunEntry
 from core.data import ImageSet
 from core.errors import DataError, VitascopeError
-from core.evaluate import test_results
+from core.evaluate import predict, test_results
+from core.explain import explain
 from core.heads import cls_entropy
-from core.selection import Verdicts, verdicts
+from core.selection import Mean, Verdicts, mean_of, verdicts
 from ui.settings import settings
 
 T = TypeVar("T")
@@ -179,6 +180,47 @@ def _attention(model: str, image_set: str, index: int, _run: Run, _images: Image
     attention = extract(_run.model, _images.images[index : index + 1])[0].numpy()
     attention.flags.writeable = False
     return attention
+
+
+def mean(run: Run, images: ImageSet, positions: np.ndarray) -> Mean:
+    """What some of the images have in common (see `core.selection.mean_of`)."""
+    key = (run.fingerprint, images.fingerprint, positions.tobytes())
+    return _mean(key, run, images, positions)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _mean(key, _run: Run, _images: ImageSet, _positions: np.ndarray) -> Mean:
+    rows = extraction(_run, _images).cls_rows
+    return mean_of(_images.images, rows, _positions, _run.model.config.grid)
+
+
+def explanation(
+    run: Run, images: ImageSet, index: int, method: str, layer: int, head: int | None
+) -> np.ndarray:
+    """Map (gh, gw) float32 of one image, read-only; arguments as in `core.explain.explain`."""
+    key = (run.fingerprint, images.fingerprint, index, method, layer, head)
+    return _explanation(key, run, images)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _explanation(key, _run: Run, _images: ImageSet) -> np.ndarray:
+    _, _, index, method, layer, head = key
+    picture = _images.images[index : index + 1]
+    grid = explain(_run.model, picture, method, layer=layer, head=head)[0].cpu().numpy()
+    grid.flags.writeable = False
+    return grid
+
+
+def verdict(run: Run, images: ImageSet, index: int) -> Verdicts:
+    """What the model says of one image, as columns of length 1; the rest of the set is not read."""
+    return _verdict((run.fingerprint, run.classes, images.fingerprint, index), run, images)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _verdict(key, _run: Run, _images: ImageSet) -> Verdicts:
+    index = key[-1]
+    chances = predict(_run.model, _images.images[index : index + 1])
+    return verdicts(_images.labels_in(_run.classes)[index : index + 1], chances)
 
 
 def cls_maps(run: Run, images: ImageSet, indices: tuple[int, ...]) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""What pages do with the chosen images: pick some, read their maps, open one."""
+"""What pages do with the chosen images: pick some, page through them, read their maps."""
 
 import numpy as np
 import streamlit as st
 
-from ui import library, shell
+from ui import library, links
 from ui.sidebar import Selection
 
 
@@ -18,6 +18,20 @@ def some_left(selection: Selection) -> bool:
     return False
 
 
+def choose_page(key: str, pages: int) -> int:
+    """A page's number, from 1, kept in range when a filter leaves fewer pages."""
+    links.fit(key, 1, pages)
+    return st.number_input(
+        f"Page, of {pages}",
+        min_value=1,
+        max_value=pages,
+        step=1,
+        key=key,
+        bind="query-params",
+        width=130,
+    )
+
+
 def one_a_class(selection: Selection) -> np.ndarray:
     """(n,) the first chosen image of each class, in the classes' order."""
     columns = selection.verdicts
@@ -30,9 +44,3 @@ def last_layer_maps(selection: Selection, indices: np.ndarray) -> np.ndarray:
     """(n, gh, gw) CLS maps of the last layer, mean of its heads."""
     maps = library.cls_maps(selection.run, selection.images, tuple(indices.tolist()))
     return maps[:, -1].mean(axis=1)
-
-
-def open_on_attention(index: int) -> None:
-    """Show an image on the Attention page."""
-    st.session_state["index"] = int(index)
-    shell.go_to("attention", index=str(index))

@@ -8,7 +8,8 @@ import streamlit as st
 from core.checkpoint import Run
 from core.data import ImageSet
 from core.figures import views
-from ui import library
+from core.replay import kept_frame
+from ui import library, links
 from ui.show import show_chart, show_panels
 from ui.sidebar import Selection
 
@@ -47,10 +48,14 @@ def show(selection: Selection, runs: list[Run], epoch: int) -> None:
             default="attention",
             required=True,
             key="replay",
+            bind="query-params",
             help="Attention: the last layer, mean of its heads. Rollout: all layers multiplied.",
         )
         names = list(dict.fromkeys(name for one in seen for name in one.names))
-        name = st.selectbox("Probabilities of", names, key="picture", width=260)
+        links.fit_options("picture", names)
+        name = st.selectbox(
+            "Probabilities of", names, key="picture", bind="query-params", width=260
+        )
     if len(runs) > 1:
         st.caption("All runs at the same epoch; one that ended before at its last.")
     _show_maps(seen, method)
@@ -64,8 +69,8 @@ def _seen(selection: Selection, runs: list[Run], epoch: int) -> list[_Seen]:
     seen = []
     for source in ("samples", "test"):
         for run in runs:
-            frame = views.replayed_epoch(run, epoch)
-            images = _fixed_images(selection, run, source)
+            frame = kept_frame(run.replay, epoch)
+            images = fixed_images(selection, run, source)
             if frame and images:
                 index = run.replay["index"][run.replay["source"] == source]
                 labels = images.labels_in(run.classes)[index]
@@ -73,7 +78,8 @@ def _seen(selection: Selection, runs: list[Run], epoch: int) -> list[_Seen]:
     return seen
 
 
-def _fixed_images(selection: Selection, run: Run, source: str) -> ImageSet | None:
+def fixed_images(selection: Selection, run: Run, source: str) -> ImageSet | None:
+    """The set that a run's fixed images of a source belong to, if its pixels are here."""
     if source == "samples":
         return library.open_images("samples", run.model.config.image_size)
     return selection.images if library.is_test_set(run, selection.images) else None

@@ -12,20 +12,10 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import VitascopeError
-from ui import sidebar
+from ui import links, navigation, report, sidebar
 from ui.sidebar import Selection
 
 HERE = Path(__file__).parent
-PAGES = HERE.parent / "pages"
-# file name, icon, what its tooltip says; titles are the file names, capitalised
-NAVIGATION = (
-    ("overview", ":material/visibility:", "What this model looks at, in one picture a class."),
-    ("browse", ":material/grid_view:", "All images with label and prediction; click one."),
-    ("attention", ":material/center_focus_strong:", "One image: every layer, head and step."),
-    ("confusion", ":material/grid_on:", "What is taken for what, and the images behind it."),
-    ("training", ":material/show_chart:", "How the model became what it is, epoch by epoch."),
-)
-_TARGET = "target_page"
 _selection: ContextVar[Selection | None] = ContextVar("selection", default=None)
 
 
@@ -36,31 +26,37 @@ def start() -> None:
     chosen = st.navigation(
         [
             st.Page(
-                PAGES / f"{name}.py",
+                navigation.path_of(name),
                 title=name.capitalize(),
                 icon=icon,
                 url_path=name,
                 default=name == "overview",
                 help=about,
             )
-            for name, icon, about in NAVIGATION
+            for name, icon, about in navigation.NAVIGATION
         ]
     )
-    if target := st.session_state.pop(_TARGET, None):
-        name, parameters = target
-        # never None: Streamlit refuses to clear the parameters that belong to widgets
-        st.switch_page(path_of(name), query_params=parameters)
-    if chosen.url_path != "training":
+    navigation.follow()
+    name = chosen.url_path or "overview"  # the default page's path is empty
+    if name != "training":
         st.session_state.pop("playing", None)
     try:
-        up = _selection.set(sidebar.draw())
+        selection = sidebar.draw()
     except VitascopeError as error:
         st.error(str(error))
         return
+    links.enter(name, selection)
+    notes = st.container()
+    up = _selection.set(selection)
     try:
         chosen.run()
     finally:
         _selection.reset(up)
+    with notes:
+        links.note_refused()
+    with st.sidebar.container(horizontal=True, vertical_alignment="center", gap="small"):
+        links.copy_button()
+        st.fragment(report.show)(selection)
 
 
 def page(render: Callable[[Selection], None]) -> None:
@@ -73,16 +69,3 @@ def page(render: Callable[[Selection], None]) -> None:
         render(selection)
     except VitascopeError as error:
         st.error(str(error))
-
-
-def go_to(name: str, **parameters: str) -> None:
-    """Open another page, with these in its URL beside what the sidebar keeps there.
-
-    It is for callbacks: they run before the frame knows its pages, so the frame does it.
-    """
-    st.session_state[_TARGET] = name, parameters
-
-
-def path_of(name: str) -> Path:
-    """The file of a page, for `st.switch_page` and `st.page_link`."""
-    return PAGES / f"{name}.py"

@@ -1,19 +1,23 @@
-"""A figure on a page: its title, the figure, and a way to take it home."""
+"""A figure on a page: its title, the figure, what it says, and a way to take it home."""
 
+import json
 from collections.abc import Callable
 
 import streamlit as st
 
 from core.figures import screen
 from core.figures.figure import Figure, Panels
-from ui import panels
+from ui import links, panels, report
 
-FORMATS = {
-    "PNG": ("png", "image/png", ":material/image:"),
-    "SVG": ("svg", "image/svg+xml", ":material/shapes:"),
-    "PDF": ("pdf", "application/pdf", ":material/picture_as_pdf:"),
-    "CSV": ("csv", "text/csv", ":material/table:"),
-    "NPZ": ("npz", "application/octet-stream", ":material/database:"),
+DRAWINGS = {
+    "PNG": ("image/png", ":material/image:"),
+    "SVG": ("image/svg+xml", ":material/shapes:"),
+    "PDF": ("application/pdf", ":material/picture_as_pdf:"),
+}
+DATA = {
+    "CSV": ("text/csv", ":material/table:"),
+    "NPZ": ("application/octet-stream", ":material/database:"),
+    "JSON": ("application/json", ":material/tune:"),
 }
 
 
@@ -26,23 +30,24 @@ def side_by_side(width: int = 440):
     return grid.cell(), grid.cell()
 
 
-def show_panels(
-    figure: Panels,
-    key: str,
-    *,
-    width: int,
-    **options,
-) -> None:
-    """Pictures and maps with their title and export; arguments as in `ui.panels.draw`."""
+def show_panels(figure: Panels, key: str, *, width: int, note: str = "", **options) -> None:
+    """Pictures and maps with their title, export and note; arguments as in `ui.panels.draw`."""
     with st.container(gap="xsmall"):
-        _header(figure, key)
+        _header(figure, key, note)
         panels.draw(figure, key=key, width=width, **options)
+        if note:
+            st.caption(note)
 
 
 def show_chart(
-    figure: Figure, key: str, *, alt: str, on_click: Callable[[tuple], None] | None = None
+    figure: Figure,
+    key: str,
+    *,
+    alt: str,
+    note: str = "",
+    on_click: Callable[[tuple], None] | None = None,
 ) -> None:
-    """A chart with its title and export.
+    """A chart with its title, export and note.
 
     Args:
         alt: one sentence that says what the chart shows, for those who cannot see it.
@@ -56,35 +61,65 @@ def show_chart(
 
     select = {"on_select": clicked, "selection_mode": "points"} if on_click else {}
     with st.container(gap="xsmall"):
-        _header(figure, key)
+        _header(figure, key, note)
         chart = screen.draw(figure)
         st.plotly_chart(chart, key=key, config={"displayModeBar": False}, alt=alt, **select)
+        if note:
+            st.caption(note)
 
 
-def _header(figure: Figure, key: str) -> None:
+def _header(figure: Figure, key: str, note: str) -> None:
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"
     ):
         st.markdown(f"**{figure.title}**", width="content")
-        with st.popover("Export", icon=":material/download:", type="tertiary"):
-            for label, (suffix, mime, icon) in FORMATS.items():
-                st.download_button(
-                    label,
-                    lambda suffix=suffix: _file(figure, suffix),  # made when it is asked for
-                    file_name=f"{key}.{suffix}",
-                    mime=mime,
-                    icon=icon,
-                    key=f"{key}_{suffix}",
-                    on_click="ignore",
-                    width="stretch",
-                )
+        # a fragment, so that opening it runs nothing else anew
+        st.fragment(_export)(figure, key, note, links.settings(key, figure.title))
 
 
-def _file(figure: Figure, suffix: str) -> bytes:
-    from core.figures import paper  # matplotlib's printing half is only loaded to print
+def _export(figure: Figure, key: str, note: str, settings: dict) -> None:
+    popover = st.popover(
+        "Export",
+        icon=":material/download:",
+        type="tertiary",
+        key=f"{key}_export",
+        on_change="rerun",
+    )
+    if not popover.open:
+        return
+    with popover:
+        with st.container(horizontal=True):
+            width = st.number_input("Width in mm", 20, 500, 170, 5, key=f"{key}_width", width=130)
+            dpi = st.number_input("Dots an inch", 50, 1200, 300, 50, key=f"{key}_dpi", width=130)
 
-    if suffix == "csv":
-        return paper.table(figure)
-    if suffix == "npz":
-        return paper.archive(figure)
-    return paper.render(figure, suffix)
+        def content(kind: str) -> bytes:
+            from core.figures import paper  # matplotlib's printing half is only loaded to print
+
+            if kind in DRAWINGS:
+                return paper.render(figure, kind.lower(), width_mm=width, dpi=dpi)
+            if kind == "JSON":
+                return json.dumps(settings, indent=2, ensure_ascii=False).encode()
+            return paper.table(figure) if kind == "CSV" else paper.archive(figure)
+
+        for group, words in ((DRAWINGS, "Figure"), (DATA, "Numbers, and the settings as JSON")):
+            st.caption(words)
+            with st.container(horizontal=True, gap="small"):
+                for kind, (mime, icon) in group.items():
+                    st.download_button(
+                        kind,
+                        lambda kind=kind: content(kind),  # made when it is asked for
+                        file_name=f"{key}.{kind.lower()}",
+                        mime=mime,
+                        icon=icon,
+                        key=f"{key}_{kind}",
+                        on_click="ignore",
+                    )
+        st.button(
+            "Add to report",
+            icon=":material/note_add:",
+            key=f"{key}_add",
+            width="stretch",
+            on_click=report.add,
+            args=(figure, note, settings),
+            help="Collects figures for one HTML file; it is under Figures in the sidebar.",
+        )

@@ -1,5 +1,6 @@
 """The sidebar: which model, which images, which of them, in which order. Kept in the URL."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,12 +26,14 @@ class Selection:
         images: the chosen set.
         verdicts: what the model says of every image of the set.
         indices: (n,) positions in the set of the images that pass the filters, in order.
+        open_at: the chosen set with pictures of another size, for another model.
     """
 
     run: Run
     images: ImageSet
     verdicts: Verdicts
     indices: np.ndarray
+    open_at: Callable[[int], ImageSet]
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -51,7 +54,7 @@ def draw() -> Selection:
     """Draw the sidebar; stops the page with one sentence where nothing can be shown."""
     with st.sidebar:
         run = _choose_run()
-        images = _choose_images(run)
+        images, open_at = _choose_images(run)
         offer_cifar10(key="sidebar_download")
         classes = _choose_classes(run)
         known = bool((images.labels_in(run.classes) >= 0).any())
@@ -83,7 +86,7 @@ def draw() -> Selection:
             order=order,
         )
         st.caption(f"**{len(indices):,}** of {len(images):,} images")
-    return Selection(run, images, columns, indices)
+    return Selection(run, images, columns, indices, open_at)
 
 
 def _choose_run() -> Run:
@@ -94,7 +97,6 @@ def _choose_run() -> Run:
     if not paths:
         st.error("There is no model here. Train one with `python -m core.train --help`.")
         st.stop()
-    note_unknown("model", list(paths))
     name = st.selectbox("Model", list(paths), key="model", bind="query-params")
     try:
         return library.open_run(paths[name], name)
@@ -103,24 +105,28 @@ def _choose_run() -> Run:
         st.stop()
 
 
-def _choose_images(run: Run) -> ImageSet:
+def _choose_images(run: Run) -> tuple[ImageSet, Callable[[int], ImageSet]]:
+    """The chosen set at the size that the model takes, and what opens it at another."""
     found, problems = library.sources()
     for problem in problems:
         st.warning(problem, icon=":material/folder_off:")
     names = library.by_unique_name([(source_name(source), source) for source in found])
     uploads = st.session_state.get("uploads")
     options = [*names, YOUR_PICTURES] if uploads else list(names)
-    note_unknown("images", options)
     name = st.selectbox("Images", options, key="images", bind="query-params")
-    size = run.model.config.image_size
-    try:
+
+    def open_at(size: int) -> ImageSet:
         if name == YOUR_PICTURES:
-            images = library.open_uploads(uploads, size)
-        else:
-            images = library.open_images(names[name], size)
+            return library.open_uploads(uploads, size)
+        return library.open_images(source, size)
+
+    source = names.get(name)
+    try:
+        images = open_at(run.model.config.image_size)
     except DataError as error:
         st.error(f"{error} The sample scenes are shown instead.")
-        images = library.open_images("samples", size)
+        name, source = "Sample scenes", "samples"
+        images = open_at(run.model.config.image_size)
     with st.popover("Your pictures", icon=":material/upload:", width="stretch"):
         st.file_uploader(
             "PNG, JPEG or WebP; the model sees the middle square. They stay on the machine that "
@@ -140,7 +146,7 @@ def _choose_images(run: Run) -> ImageSet:
             f":material/info: {run.name} does not know the class {', '.join(unknown)}; such images "
             "are shown without right or wrong."
         )
-    return images
+    return images, open_at
 
 
 def _show_uploads() -> None:
@@ -151,7 +157,6 @@ def _show_uploads() -> None:
 
 
 def _choose_classes(run: Run) -> list[str]:
-    note_unknown("class", list(run.classes))
     return st.multiselect(
         "Classes",
         list(run.classes),
@@ -159,13 +164,6 @@ def _choose_classes(run: Run) -> list[str]:
         bind="query-params",
         placeholder="all classes",
     )
-
-
-def note_unknown(key: str, options: list[str], what: str = "") -> None:
-    """Say so when a link names something that is not here, before the widget drops it."""
-    for value in st.query_params.get_all(key):
-        if value not in options:
-            st.warning(f"There is no {what or key} “{value}” here.", icon=":material/link_off:")
 
 
 def offer_cifar10(key: str) -> None:

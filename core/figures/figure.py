@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from core.figures.palette import MAP_COLORS
+
 
 @dataclass(frozen=True, eq=False)
 class Panel:
@@ -45,11 +47,19 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Panels:
-    """Pictures and maps in rows of `columns`; one colour bar where all maps share a scale."""
+    """Pictures and maps in rows of `columns`; one colour bar where all maps share a scale.
+
+    Attributes:
+        colors: what maps are drawn in, a name of `core.figures.palette`.
+        size: (H, W) of the picture that the maps lie over, for coordinates in pixels; None where
+            they lie over none.
+    """
 
     title: str
     panels: list[Panel]
     columns: int
+    colors: str = MAP_COLORS
+    size: tuple[int, int] | None = None
 
     @property
     def shared_scale(self) -> tuple[float, float] | None:

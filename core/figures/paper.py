@@ -20,7 +20,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from core.figures.figure import UNNAMED, Bars, Figure, Lines, Matrix, Panel, Panels
-from core.figures.palette import MAP_COLORS, MATRIX_COLORS, PALETTE
+from core.figures.palette import MATRIX_COLORS, PALETTE
 
 _MM = 1 / 25.4  # inches, matplotlib's unit of length
 _POINT = 25.4 / 72  # mm
@@ -173,14 +173,16 @@ def _(figure: Panels, page_width: float) -> _Sheet:
             for i, line in enumerate(reversed(stack.caption)):
                 baseline = top - 1 - i * _LEADING * caption_size
                 sheet.write(x, baseline, line, caption_size, va="baseline")
-            _draw_panel(sheet.axes(x, top, width, stack.picture), panel, width, stack.picture)
+            axes = sheet.axes(x, top, width, stack.picture)
+            _draw_panel(axes, panel, width, stack.picture, figure.colors)
             if stack.bar:
-                _draw_color_bar(sheet, x, below + 1, width, panel.limits, panel.unit)
+                _draw_color_bar(sheet, x, below + 1, width, panel.limits, panel.unit, figure.colors)
             _write_note(sheet, x, below + stack.bar + 0.7, stack.note, panel.right, note_size)
         top += row_height + _GAP
     if shared:
         units = ", ".join(dict.fromkeys(panel.unit for panel in maps))
-        _draw_color_bar(sheet, 0, height - _COLOR_BAR, min(60, sheet.width), shared, units)
+        bar_width = min(60, sheet.width)
+        _draw_color_bar(sheet, 0, height - _COLOR_BAR, bar_width, shared, units, figure.colors)
     return sheet
 
 
@@ -191,14 +193,14 @@ def _shape(panel: Panel) -> float:
     return height / width if panel.is_image else max(height / width, 0.2)
 
 
-def _draw_panel(axes: Axes, panel: Panel, width: float, height: float) -> None:
+def _draw_panel(axes: Axes, panel: Panel, width: float, height: float, colors: str) -> None:
     axes.set_axis_off()
     if panel.is_image:
         axes.imshow(panel.values, interpolation="nearest", aspect="auto")
         return
     low, high = panel.limits
     picture = axes.imshow(
-        panel.values, MAP_COLORS, vmin=low, vmax=high, interpolation="nearest", aspect="auto"
+        panel.values, colors, vmin=low, vmax=high, interpolation="nearest", aspect="auto"
     )
     if panel.numbers:
         texts = np.vectorize("{:.3f}".format)(panel.values)
@@ -206,11 +208,17 @@ def _draw_panel(axes: Axes, panel: Panel, width: float, height: float) -> None:
 
 
 def _draw_color_bar(
-    sheet: _Sheet, x: float, y: float, width: float, limits: tuple[float, float], unit: str
+    sheet: _Sheet,
+    x: float,
+    y: float,
+    width: float,
+    limits: tuple[float, float],
+    unit: str,
+    colors: str,
 ) -> None:
     """A flat colour bar over the numbers at its ends, and these over the unit."""
     axes = sheet.axes(x, y, width, 1.5)
-    axes.imshow(np.linspace(0, 1, 256)[None], MAP_COLORS, aspect="auto")
+    axes.imshow(np.linspace(0, 1, 256)[None], colors, aspect="auto")
     axes.set_axis_off()
     low, high = _ends(*limits)
     size = _size_for([f"{low}  {high}"], width, _SMALL)

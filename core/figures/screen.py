@@ -139,16 +139,25 @@ def _middle(figure: Lines) -> float:
     return (places.min() + places.max()) / 2 if len(places) else 0
 
 
-def map_pixels(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """A map (h, w) in its colours, (h, w, 3) uint8; `limits` are (low, high) of the colours."""
+def map_pixels(
+    values: np.ndarray, limits: tuple[float, float], colors: str = MAP_COLORS
+) -> np.ndarray:
+    """A map (h, w) in its colours, (h, w, 3) uint8.
+
+    Args:
+        limits: (low, high) of the colours.
+        colors: one of `palette.MAP_COLORMAPS`, or `palette.DIFFERENCE_COLORS`.
+    """
     low, high = limits
     scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    return matplotlib.colormaps[MAP_COLORS](scaled, bytes=True)[..., :3]
+    return matplotlib.colormaps[colors](scaled, bytes=True)[..., :3]
 
 
-def cell_colors(values: np.ndarray, limits: tuple[float, float]) -> list[list[tuple[str, str]]]:
+def cell_colors(
+    values: np.ndarray, limits: tuple[float, float], colors: str = MAP_COLORS
+) -> list[list[tuple[str, str]]]:
     """For every cell of a map (h, w) its colour and an ink that reads on it, as "#rrggbb"."""
-    pixels = map_pixels(values, limits)
+    pixels = map_pixels(values, limits, colors)
     luminance = pixels @ np.array([0.2126, 0.7152, 0.0722])
     return [
         [

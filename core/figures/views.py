@@ -3,15 +3,22 @@
 Every function returns a `core.figures.figure.Figure`, for `screen.draw` or `paper.render`.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
+from core import compare
 from core.amplify import AmplificationSteps, amplify
+from core.attention import token_maps
 from core.checkpoint import Run
 from core.figures.figure import Bars, Lines, Matrix, Panel, Panels, Series
+from core.figures.palette import DIFFERENCE_COLORS, MAP_COLORS
+from core.figures.screen import map_pixels
 from core.model import ViTConfig
 from core.recipes import published_history
-from core.selection import Verdicts
+from core.replay import frame_of
+from core.selection import Mean, Verdicts, verdicts
 
 READABLE = 36  # as many numbers can be read in one panel
 
@@ -85,56 +92,96 @@ def triplets(
     return Panels(title, panels, columns=6)
 
 
-def result(title: str, image: np.ndarray, steps: AmplificationSteps, gain: float) -> Panels:
-    """An image (H, W, 3) beside its map and what came of it."""
+def result(
+    title: str,
+    image: np.ndarray,
+    steps: AmplificationSteps,
+    gain: float,
+    opacity: float = 0.5,
+    colors: str = MAP_COLORS,
+) -> Panels:
+    """An image (H, W, 3) uint8, its map, the map laid over it, and the amplified image.
+
+    Args:
+        opacity: of the map where it lies over the image, in [0, 1].
+    """
     panels = [
         Panel("image", "image", image),
         Panel("attention", "attention", steps.grid, numbers=steps.grid.size <= READABLE),
+        Panel("overlay", f"overlaid at {opacity:.0%}", overlaid(image, steps, opacity, colors)),
         Panel("amplified", f"amplified × {gain:g}", steps.amplified),
     ]
-    return Panels(title, panels, columns=3)
+    return Panels(title, panels, columns=4, colors=colors, size=image.shape[:2])
 
 
-def amplification(title: str, steps: AmplificationSteps, gain: float) -> Panels:
-    """The six steps, each with its number and name."""
+def overlaid(
+    image: np.ndarray, steps: AmplificationSteps, opacity: float, colors: str = MAP_COLORS
+) -> np.ndarray:
+    """An image (H, W, 3) uint8 under its resized map's colours, (H, W, 3) uint8.
+
+    Args:
+        opacity: of the map, in [0, 1].
+    """
+    above = map_pixels(steps.normalised, (0, 1), colors)
+    return ((1 - opacity) * image + opacity * above).round().astype(np.uint8)
+
+
+def amplification(
+    title: str,
+    steps: AmplificationSteps,
+    gain: float,
+    query: str = "CLS",
+    colors: str = MAP_COLORS,
+) -> Panels:
+    """The six steps, each with its number and name; `query` says which token looks."""
     numbered = steps.grid.size <= READABLE
     gh, gw = steps.grid.shape
     panels = [
-        Panel("average", f"1  average: CLS to {gh * gw} patches", steps.average, numbers=True),
+        Panel("average", f"1  average: {query} to {gh * gw} patches", steps.average, numbers=True),
         Panel("grid", f"2  reshape to {gh} × {gw}", steps.grid, numbers=numbered),
         Panel("resized", "3  resize to the image", steps.resized),
         Panel("normalised", "4  min-max to 0 … 1", steps.normalised, (0.0, 1.0), unit="share"),
         Panel("multiplied", "5  × image", steps.multiplied),
         Panel("amplified", f"6  × {gain:g}", steps.amplified),
     ]
-    return Panels(title, panels, columns=3)
+    return Panels(title, panels, columns=3, colors=colors, size=steps.resized.shape)
 
 
-def head_maps(title: str, attention: np.ndarray, config: ViTConfig) -> Panels:
-    """CLS maps of a layer's attention (H, T, T): heads' average and each head, on one scale."""
-    maps = attention[:, 0, config.prefix :].reshape(-1, *config.grid)  # (H, gh, gw)
+def head_maps(
+    title: str, attention: np.ndarray, config: ViTConfig, query: int = 0, colors: str = MAP_COLORS
+) -> Panels:
+    """Where a token looks in a layer's attention (H, T, T): heads' average and each, one scale."""
+    maps = token_maps(attention, config, query)  # (H, gh, gw)
     average = maps.mean(axis=0)
     scale = (float(min(maps.min(), average.min())), float(maps.max()))
     panels = [Panel("average", "average", average, scale)]
     panels += [Panel(f"head_{h}", f"head {h}", m, scale) for h, m in enumerate(maps, 1)]
-    return Panels(title, panels, columns=5)
+    return Panels(title, panels, columns=5, colors=colors, size=(config.image_size,) * 2)
 
 
-def all_maps(title: str, attention: np.ndarray, config: ViTConfig, shared: bool) -> Panels:
-    """CLS maps of every layer and head of attention (L, H, T, T), a row a layer.
+def all_maps(
+    title: str,
+    attention: np.ndarray,
+    config: ViTConfig,
+    shared: bool,
+    query: int = 0,
+    colors: str = MAP_COLORS,
+) -> Panels:
+    """Where a token looks in every layer and head of attention (L, H, T, T), a row a layer.
 
     Args:
         shared: one scale for all, which shows how strongly each looks; else each map has its own,
             which shows where.
     """
-    maps = attention[:, :, 0, config.prefix :].reshape(*attention.shape[:2], *config.grid)
+    maps = token_maps(attention, config, query)  # (L, H, gh, gw)
     scale = (float(maps.min()), float(maps.max())) if shared else None
     panels = [
         Panel(f"layer_{layer}_head_{head}", f"L{layer} H{head}", grid, scale)
         for layer, heads in enumerate(maps, 1)
         for head, grid in enumerate(heads, 1)
     ]
-    return Panels(title, panels, columns=attention.shape[1])
+    columns = attention.shape[1]
+    return Panels(title, panels, columns, colors, size=(config.image_size,) * 2)
 
 
 def patches(image: np.ndarray, grid: tuple[int, int]) -> Panels:
@@ -177,17 +224,25 @@ def reliability(table: pd.DataFrame, error: float) -> Lines:
     return Lines(title, "confidence", "accuracy", series, percent=True)
 
 
-def mean_pictures(title: str, images: np.ndarray, maps: np.ndarray, gain: float = 2.0) -> Panels:
-    """Mean image, mean map and their amplification; images (n, H, W, 3) uint8, maps (n, gh, gw)."""
-    image = images.mean(axis=0, dtype=np.float32) / 255
-    grid = maps.mean(axis=0, dtype=np.float32)
-    steps = amplify(grid, image, gain=gain)
-    panels = [
-        Panel("mean_image", "mean image", image),
-        Panel("mean_map", "mean attention", grid, numbers=grid.size <= READABLE),
-        Panel("mean_amplified", "amplified", steps.amplified),
-    ]
-    return Panels(title, panels, columns=3)
+def mean_pictures(
+    title: str, means: dict[str, Mean], gain: float = 2.0, colors: str = MAP_COLORS
+) -> Panels:
+    """Mean image, mean map and their amplification of every group of images, by its name."""
+    scale = (
+        min(float(mean.grid.min()) for mean in means.values()),
+        max(float(mean.grid.max()) for mean in means.values()),
+    )
+    panels = []
+    for name, mean in means.items():
+        steps = amplify(mean.grid, mean.image, gain=gain)
+        note = f"{mean.count:,} image" + "s" * (mean.count != 1)
+        panels += [
+            Panel(f"{name}_image", name, mean.image, note=note),
+            Panel(f"{name}_map", "mean attention", mean.grid, scale),
+            Panel(f"{name}_amplified", "amplified", steps.amplified),
+        ]
+    size = panels[0].values.shape[:2]
+    return Panels(title, panels, 6 if len(means) > 1 else 3, colors, size)
 
 
 def smooth(values: np.ndarray, weight: float) -> np.ndarray:
@@ -288,40 +343,26 @@ def _learns_harder(run: Run) -> bool:
     return any(augmentation.values()) or bool(run.recipe.get("label_smoothing"))
 
 
-def replayed_epoch(run: Run, epoch: int) -> int:
-    """The newest epoch up to `epoch` of which a run kept what it saw; 0 where there is none."""
-    epochs = [] if run.replay is None else run.replay["epoch"]
-    return int(max((known for known in epochs if known <= epoch), default=0))
-
-
 def replay_maps(
     run: Run, epoch: int, source: str, pictures: np.ndarray, labels: np.ndarray, method: str
 ) -> Panels:
     """What the fixed images of one source looked like to the model after an epoch.
 
     Args:
-        epoch: one that `replayed_epoch` gives.
+        epoch: one that `core.replay.kept_frame` gives.
         source: "samples" or "test", as in `replay.npz`.
         pictures: (n, H, W, 3) uint8, the images of that source, in the replay's order.
         labels: (n,) in the model's classes, -1 where unknown.
         method: "attention" (last layer, mean of the heads) or "rollout".
     """
-    replay = run.replay
-    frame = int(np.flatnonzero(replay["epoch"] == epoch)[0])
-    rows = np.flatnonzero(replay["source"] == source)
-    if method == "rollout":
-        maps = replay["rollout"][frame, rows].astype(np.float32)  # (n, gh, gw)
-    else:
-        maps = replay["cls_maps"][frame, rows].astype(np.float32).mean(axis=1)
-    chances = replay["probabilities"][frame, rows].astype(np.float32)  # (n, classes)
+    frame = frame_of(run.replay, epoch, source)
+    said = verdicts(labels, frame.probabilities)
     panels = []
-    for i, (picture, grid, label) in enumerate(zip(pictures, maps, labels)):
-        predicted = int(chances[i].argmax())
-        note = f"{run.classes[predicted]} {chances[i, predicted]:.0%}"
-        right = bool(predicted == label) if label >= 0 else None
+    for i, (picture, grid) in enumerate(zip(pictures, frame.maps(method))):
+        note = f"{run.classes[said.predicted[i]]} {said.confidence[i]:.0%}"
         panels += [
             Panel(f"{source}_{i}_amplified", "", amplify(grid, picture).amplified),
-            Panel(f"{source}_{i}_map", "", grid, note=note, right=right),
+            Panel(f"{source}_{i}_map", "", grid, note=note, right=is_right(said, i)),
         ]
     return Panels(f"{run.name}, after epoch {epoch}", panels, columns=8)
 
@@ -330,13 +371,83 @@ def replay_probabilities(run: Run, epoch: int, source: str, place: int, label: i
     """Probabilities of one fixed image after an epoch, in the classes' order.
 
     Args:
-        epoch: one that `replayed_epoch` gives.
+        epoch: one that `core.replay.kept_frame` gives.
         source, place: the image, counted among those of its source.
         label: in the model's classes, -1 where unknown.
     """
-    frame = np.flatnonzero(run.replay["epoch"] == epoch)[0]
-    row = np.flatnonzero(run.replay["source"] == source)[place]
-    values = run.replay["probabilities"][frame, row].astype(np.float32)
+    values = frame_of(run.replay, epoch, source).probabilities[place]
     names = tuple(f"{name} ✓" if i == label else name for i, name in enumerate(run.classes))
     title = f"{run.name}, after epoch {epoch}"
     return Bars(title, names, values, "probability", highlight=(int(values.argmax()),))
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One of several maps that stand beside each other.
+
+    Attributes:
+        name: a word or two that tell it from the others.
+        picture: (H, W, 3) uint8.
+        grid: (gh, gw), its map.
+        note: what the model says of the picture; `right` as in `Panel`.
+    """
+
+    name: str
+    picture: np.ndarray
+    grid: np.ndarray
+    note: str = ""
+    right: bool | None = None
+
+
+def comparison(
+    title: str,
+    compared: list[Compared],
+    *,
+    shared: bool = True,
+    gain: float = 2.0,
+    resize: str = "bilinear",
+    colors: str = MAP_COLORS,
+) -> Panels:
+    """Pictures over their maps over the amplified pictures, a column each.
+
+    Args:
+        shared: one colour scale for all maps; else each has its own.
+    """
+    low = min(float(one.grid.min()) for one in compared)
+    high = max(float(one.grid.max()) for one in compared)
+    images, maps, amplified = [], [], []
+    for one in compared:
+        letter = one.name.split(maxsplit=1)[0]
+        steps = amplify(one.grid, one.picture, gain=gain, resize=resize)
+        images.append(
+            Panel(f"{letter}_image", one.name, one.picture, note=one.note, right=one.right)
+        )
+        maps.append(
+            Panel(
+                f"{letter}_map",
+                f"{letter}: map",
+                one.grid,
+                (low, high) if shared else None,
+                numbers=one.grid.size <= READABLE,
+            )
+        )
+        amplified.append(Panel(f"{letter}_amplified", f"{letter}: × {gain:g}", steps.amplified))
+    size = compared[0].picture.shape[:2]
+    return Panels(title, [*images, *maps, *amplified], len(compared), colors, size)
+
+
+def difference(first: Compared, second: Compared) -> Panels:
+    """Where the second map has more (red) and less (blue) than the first."""
+    values = compare.difference(first.grid, second.grid)
+    most = float(np.abs(values).max())
+    names = [one.name.split(maxsplit=1)[0] for one in (first, second)]
+    panel = Panel(
+        "difference",
+        f"{second.name} less {first.name}",
+        values,
+        (-most, most),
+        numbers=values.size <= READABLE,
+        unit=f"{names[1]} − {names[0]}",
+    )
+    title = f"Difference {names[1]} − {names[0]}"
+    return Panels(title, [panel], 1, DIFFERENCE_COLORS, second.picture.shape[:2])

@@ -1,7 +1,7 @@
 """Pictures and maps on a page: sharp pixels, readable numbers, as many a row as there is room.
 
 Streamlit's own image element smooths, and a chart a map would be slow; so one small component draws
-all panels of a figure, and says which was clicked.
+all panels of a figure, and says which was clicked, or which patch of a picture.
 """
 
 import base64
@@ -17,8 +17,7 @@ from core.figures.figure import Panel, Panels
 from core.figures.screen import cell_colors, map_pixels
 
 HERE = Path(__file__).parent
-# maps of more values, or more values in all, are drawn as pictures of pixels, without hover
-CELLS_UP_TO, CELLS_IN_ALL_UP_TO = 64, 1024
+HOVER_UP_TO = 1024  # values of a map; those of larger ones would outweigh their picture
 
 _component = st.components.v2.component(
     "vitascope_panels",
@@ -37,6 +36,10 @@ def draw(
     columns: int | None = None,
     on_click: Callable[[int], None] | None = None,
     selected: int | None = None,
+    grid: tuple[int, int] | None = None,
+    on_pick: Callable[[int], None] | None = None,
+    picked: int | None = None,
+    keep_place: bool = False,
 ) -> None:
     """Draw a figure's panels in rows.
 
@@ -46,29 +49,39 @@ def draw(
         columns: at most so many panels a row, however much room there is.
         on_click: called with a panel's position before the page runs again.
         selected: position of a panel to mark.
+        grid: (gh, gw), the patches of every panel; then `on_pick` is called with the patch that
+            was clicked, row by row from 0, and the patch `picked` is marked.
+        keep_place: whoever clicked a panel here and comes back finds it in view, and focused.
     """
-    maps = [panel for panel in figure.panels if _may_have_cells(panel)]
-    with_cells = sum(panel.values.size for panel in maps) <= CELLS_IN_ALL_UP_TO
-    pictures = [panel for panel in figure.panels if not (with_cells and _may_have_cells(panel))]
-    sheet, places = _sheet([_pixels(panel) for panel in pictures])
-    place_of = dict(zip(map(id, pictures), places))
+    sheet, places = _sheet([_pixels(panel, figure.colors) for panel in figure.panels])
     data = {
+        "key": key,
         "width": width,
         "group": group,
         "columns": columns,
         "legend": _legend(figure),
         "sheet": sheet,
+        "size": figure.size,
         "clickable": on_click is not None,
         "selected": selected,
-        "panels": [_describe(panel, place_of.get(id(panel))) for panel in figure.panels],
+        "grid": grid if on_pick else None,
+        "picked": picked,
+        "keepPlace": keep_place,
+        "panels": [_describe(*each, figure.colors) for each in zip(figure.panels, places)],
     }
 
     def clicked():
         if (position := st.session_state[key].clicked) is not None:
             on_click(int(position))
 
-    callback = {"on_clicked_change": clicked} if on_click else {}
-    _component(key=key, data=data, **callback)
+    def patch_picked():
+        if (patch := st.session_state[key].picked) is not None:
+            on_pick(int(patch))
+
+    callbacks = {"on_clicked_change": clicked} if on_click else {}
+    if on_pick:
+        callbacks["on_picked_change"] = patch_picked
+    _component(key=key, data=data, **callbacks)
 
 
 def _legend(figure: Panels) -> dict | None:
@@ -81,52 +94,40 @@ def _legend(figure: Panels) -> dict | None:
     if figure.shared_scale:
         low, high = (f"{end:.4f}" for end in figure.shared_scale)
     return {
-        "colors": [color for color, _ in cell_colors(ramp, (0, 1))[0]],
+        "colors": [color for color, _ in cell_colors(ramp, (0, 1), figure.colors)[0]],
         "unit": maps[0].unit,
         "low": low,
         "high": high,
     }
 
 
-def _may_have_cells(panel: Panel) -> bool:
-    return not panel.is_image and panel.values.size <= CELLS_UP_TO
-
-
-def _describe(panel: Panel, place: tuple[int, int, int, int] | None) -> dict:
+def _describe(panel: Panel, place: tuple[int, int, int, int], colors: str) -> dict:
     verdict = {True: "right", False: "wrong", None: ""}[panel.right]
     about = {
         "caption": panel.caption,
         "note": panel.note,
         "verdict": verdict,
         "alt": ", ".join(filter(None, [panel.caption, panel.note.replace("\n", ", "), verdict])),
+        "at": place,
     }
-    if place:
-        return {**about, "at": place}
+    if panel.is_image:
+        return about
     rows, columns = panel.values.shape
-    return {**about, "wide": rows == 1 < columns, "cells": _cells(panel)}
+    about |= {"shape": (rows, columns), "wide": rows == 1 < columns, "unit": panel.unit}
+    if panel.values.size <= HOVER_UP_TO or panel.numbers:
+        # six digits are more than anybody reads, and a third of what float32 would take
+        about["values"] = np.round(panel.values, 6).ravel().tolist()
+    if panel.numbers:
+        cells = cell_colors(panel.values, panel.limits, colors)
+        about["cells"] = [cell for row in cells for cell in row]
+    return about
 
 
-def _cells(panel: Panel) -> list[list[dict]]:
-    colors = cell_colors(panel.values, panel.limits)
-    return [
-        [
-            {
-                "color": colors[i][j][0],
-                "ink": colors[i][j][1],
-                "text": f"{value:.3f}" if panel.numbers else "",
-                "hover": f"row {i + 1}, column {j + 1}: {value:.4f} {panel.unit}",
-            }
-            for j, value in enumerate(row)
-        ]
-        for i, row in enumerate(panel.values.tolist())
-    ]
-
-
-def _pixels(panel: Panel) -> np.ndarray:
+def _pixels(panel: Panel, colors: str) -> np.ndarray:
     """(h, w, 3) uint8 of an image, or of a map in its colours."""
     values = panel.values
     if not panel.is_image:
-        return map_pixels(values, panel.limits)
+        return map_pixels(values, panel.limits, colors)
     return values if values.dtype == np.uint8 else (values * 255).round().astype(np.uint8)
 
 

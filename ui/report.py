@@ -1,0 +1,80 @@
+"""Figures that a visitor collects for one HTML report; and the way back from their settings."""
+
+import streamlit as st
+
+from core.errors import InputError
+from core.figures import report
+from core.figures.figure import Figure
+from ui import links
+from ui.sidebar import Selection
+
+
+def add(figure: Figure, note: str, settings: dict) -> None:
+    """Collect a figure; it is kept for as long as the browser's visit lasts."""
+    _entries().append(report.Entry(figure, note, settings))
+    st.toast(f"“{figure.title}” is in the report.", icon=":material/note_add:")
+
+
+def _entries() -> list[report.Entry]:
+    return st.session_state.setdefault("report", [])
+
+
+def show(selection: Selection) -> None:
+    """The collected figures in a popover; settings of a figure can be opened there, too."""
+    popover = st.popover("Figures", icon=":material/description:", key="figures", on_change="rerun")
+    if not popover.open:
+        return
+    with popover:
+        st.markdown("**Report**")
+        if _entries():
+            _show_entries()
+        else:
+            st.caption("Export → *Add to report* at a figure collects it here, for one HTML file.")
+        st.markdown("**Open a figure's settings**")
+        st.file_uploader(
+            "The JSON that was exported with a figure; it opens the page as it was.",
+            type="json",
+            key="settings",
+        )
+        if uploaded := st.session_state["settings"]:
+            _open(uploaded.getvalue(), selection)
+
+
+def _show_entries() -> None:
+    entries = _entries()
+    for i, entry in enumerate(entries):
+        with st.container(
+            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+        ):
+            st.markdown(f"{i + 1}. {entry.figure.title}", width="content")
+            st.button(
+                "Remove",
+                icon=":material/close:",
+                key=f"remove_{i}",
+                type="tertiary",
+                on_click=entries.pop,
+                args=(i,),
+            )
+    title = st.text_input("Title", "What the model looks at", key="report_title")
+    st.download_button(
+        "Download the report",
+        lambda: report.render(title, entries),
+        file_name="vitascope-report.html",
+        mime="text/html",
+        icon=":material/download:",
+        type="primary",
+        width="stretch",
+        on_click="ignore",
+    )
+
+
+def _open(content: bytes, selection: Selection) -> None:
+    try:
+        found = links.parse_settings(content)
+    except InputError as error:
+        st.error(str(error))
+        return
+    for what in links.strangers(found, selection):
+        st.caption(f":material/info: The {what} of that name is not the one that made the figure.")
+    # in a new tab, so that nothing that is being looked at is lost
+    st.link_button("Open", links.address(found), icon=":material/open_in_new:", width="stretch")
