@@ -205,14 +205,14 @@ def find_chromium() -> str | None:
 
 @contextmanager
 def serve(script: Path, *options: str) -> Iterator[str]:
-    """`streamlit run`, as a user starts it; yields its URL once it listens."""
+    """`streamlit run`, as users start it, where the script lies; yields its URL when it listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
     command += ["--server.address=127.0.0.1", f"--server.port={port}"]
-    command += ["--logger.level=warning", "--", *options]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    command += ["--browser.gatherUsageStats=false", "--logger.level=warning", "--", *options]
+    process = subprocess.Popen(command, cwd=script.parent, stdout=subprocess.PIPE, text=True)
     try:
         if not any("URL:" in line for line in process.stdout):  # it says so when it listens
             raise SystemExit(f"{script.name} did not start.")

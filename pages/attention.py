@@ -168,8 +168,8 @@ def _controls(config: ViTConfig) -> tuple[int, int | None, int, Display]:
     heads = ["average", *range(1, config.heads + 1)]
     # another model may have fewer
     links.fit("layer", 1, config.layers)
-    links.fit_options("head", heads)
-    links.fit_options("query", tokens)
+    links.fit_options("head", heads, heads[0])
+    links.fit_options("query", tokens, tokens[0])
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         layer = config.layers
         if layer > 1:

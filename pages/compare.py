@@ -7,7 +7,7 @@ import streamlit as st
 from core.compare import cosine_similarity, moved_share
 from core.figures import views
 from core.figures.views import Compared
-from ui import comparison, display, library, navigation, shell
+from ui import comparison, display, library, links, navigation, shell
 from ui.comparison import EPOCHS, LETTERS, TRAINED
 from ui.show import show_panels, side_by_side
 from ui.sidebar import Selection
@@ -100,8 +100,7 @@ def _show_difference(compared: list[Compared]) -> None:
     }
     pair = next(iter(pairs))
     if len(pairs) > 1:
-        if st.session_state.get("pair") not in (None, *pairs):
-            del st.session_state["pair"]
+        links.fit_options("pair", pairs, pair)
         pair = st.segmented_control(
             "Difference of",
             list(pairs),

@@ -112,7 +112,7 @@ def _show_cell(selection, labels, predicted, have_pixels: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = []
         for key, words in CELL.items():
-            links.fit_options(key, classes)
+            links.fit_options(key, classes, None)
             chosen.append(
                 st.selectbox(
                     words,

@@ -54,6 +54,19 @@ def test_six_steps_one_after_the_other():
     assert (steps.multiplied * 3 > 1).any()  # some of it was clipped
 
 
+def test_any_token_may_be_the_one_that_looks():
+    attention = random_attention(4, 17, 17)
+    for query in (1, 16):
+        steps = amplify(attention, IMAGE, query=query)
+        np.testing.assert_allclose(
+            steps.average[0], attention[:, query, 1:].mean(axis=0), atol=1e-7
+        )
+    for query in (-1, 17):
+        with pytest.raises(InputError) as error:
+            amplify(attention, IMAGE, query=query)
+        assert is_one_sentence(error.value)
+
+
 def test_one_head_is_a_layer_of_one_head():
     attention = random_attention(4, 17, 17)
     steps = amplify(attention[2:3], IMAGE)

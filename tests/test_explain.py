@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from reference import random_attention
+from reference import is_one_sentence, make_model, make_pictures, random_attention
 from reference import rollout as slow_rollout
 
-from core.explain import rollout
+from core.attention import cls_maps, extract
+from core.errors import InputError
+from core.explain import explain, rollout
 
 
 def test_identity_attention_stays_on_cls():
@@ -45,3 +47,40 @@ def test_no_mass_is_lost_or_made():
     assert (row >= 0).all()
     assert (rollout(attention).sum(dim=-1) < 1).all()
     assert torch.equal(attention, before)
+
+
+# --- explain: one call for every method ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model()
+
+
+def test_attention_of_every_layer_and_head(model):
+    pictures = make_pictures(3)
+    maps = cls_maps(model, pictures)  # (3, L, H, gh, gw)
+    for layer in range(3):
+        found = explain(model, pictures, "attention", layer=layer)
+        np.testing.assert_allclose(found, maps[:, layer].mean(axis=1), atol=1e-6)
+        for head in range(2):
+            found = explain(model, pictures, "attention", layer=layer, head=head)
+            np.testing.assert_allclose(found, maps[:, layer, head], atol=1e-6)
+    np.testing.assert_allclose(
+        explain(model, pictures, "attention"), maps[:, -1].mean(axis=1), atol=1e-6
+    )
+
+
+def test_rollout_of_pictures(model):
+    pictures = make_pictures(2)
+    expected = [
+        slow_rollout(a.astype(np.float64)).reshape(2, 2) for a in extract(model, pictures).numpy()
+    ]
+    np.testing.assert_allclose(explain(model, pictures, "rollout"), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [{"method": "guess"}, {"layer": 3}, {"layer": -1}, {"head": 2}])
+def test_what_is_not_there(model, wrong):
+    with pytest.raises(InputError) as error:
+        explain(model, make_pictures(1), **{"method": "attention", **wrong})
+    assert is_one_sentence(error.value)

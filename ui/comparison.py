@@ -55,7 +55,7 @@ def _model(i: int, selection: Selection, run: Run, count: int) -> Run:
     paths = library.runs_by_name()
     names = list(paths)
     key, other = _key("model", i), names.index(selection.run.name) + i
-    links.fit_options(key, names)
+    links.fit_options(key, names, names[other % len(names)])
     name = st.selectbox("Model", names, other % len(names), key=key, bind="query-params")
     return library.open_run(paths[name], name)
 
@@ -85,7 +85,7 @@ def _head(i: int, selection: Selection, run: Run, count: int) -> int | None:
     """From 1; None is the average."""
     heads = run.model.config.heads
     options, key = ["average", *range(1, heads + 1)], _key("head", i)
-    links.fit_options(key, options)
+    links.fit_options(key, options, options[i % len(options)])
     head = st.selectbox("Head", options, i % len(options), key=key, bind="query-params", width=150)
     return None if head == "average" else head
 
@@ -107,7 +107,7 @@ def _method(i: int, selection: Selection, run: Run, count: int) -> str:
 def _picture(i: int, selection: Selection, run: Run, count: int) -> str:
     names = list(_fixed_pictures(selection, run))
     key = _key("picture", i)
-    links.fit_options(key, names)
+    links.fit_options(key, names, names[i % len(names)])
     return st.selectbox("Picture", names, i % len(names), key=key, bind="query-params", width=150)
 
 

@@ -44,6 +44,13 @@ _copy = st.components.v2.component(
 )
 
 
+def arrive() -> None:
+    """Remember what a link asks for, before any widget drops what it does not know."""
+    if "asked" not in st.session_state:
+        asked = {key: st.query_params.get_all(key) for key in st.query_params}
+        st.session_state["asked"] = asked
+
+
 def enter(page: str, selection: Selection) -> None:
     """Remember where we are, for figures that are drawn by a fragment on its own."""
     run, images = selection.run, selection.images
@@ -52,10 +59,6 @@ def enter(page: str, selection: Selection) -> None:
         "model": {"name": run.name, "fingerprint": run.fingerprint},
         "images": {"name": images.name, "fingerprint": images.fingerprint},
     }
-    # what the URL asked for when this browser came
-    st.session_state.setdefault(
-        "asked", {key: st.query_params.get_all(key) for key in st.query_params}
-    )
 
 
 def fit(key: str, low: int, high: int) -> None:
@@ -64,10 +67,10 @@ def fit(key: str, low: int, high: int) -> None:
         st.session_state[key] = min(max(st.session_state[key], low), high)
 
 
-def fit_options(key: str, options: Sequence) -> None:
-    """Forget a choice that is not among the options that its widget has now."""
+def fit_options(key: str, options: Sequence, default) -> None:
+    """Replace a choice that is not among the options that its widget has now."""
     if key in st.session_state and st.session_state[key] not in options:
-        del st.session_state[key]
+        st.session_state[key] = default
 
 
 def choices() -> dict:

@@ -52,7 +52,7 @@ def show(selection: Selection, runs: list[Run], epoch: int) -> None:
             help="Attention: the last layer, mean of its heads. Rollout: all layers multiplied.",
         )
         names = list(dict.fromkeys(name for one in seen for name in one.names))
-        links.fit_options("picture", names)
+        links.fit_options("picture", names, names[0])
         name = st.selectbox(
             "Probabilities of", names, key="picture", bind="query-params", width=260
         )

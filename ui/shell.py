@@ -37,6 +37,7 @@ def start() -> None:
         ]
     )
     navigation.follow()
+    links.arrive()
     name = chosen.url_path or "overview"  # the default page's path is empty
     if name != "training":
         st.session_state.pop("playing", None)

@@ -23,6 +23,22 @@ def panels_of(at: AppTest, key: str) -> dict:
     return json.loads(found.proto.json)
 
 
+def component_keys(at: AppTest) -> set[str]:
+    """The keys of the components on a page and in its sidebar: figures of panels, copy_link."""
+    return {element.key for element in at.get("bidi_component")}
+
+
+def hovers(panel: dict) -> list[str]:
+    """The values of a map as they are told over its cells."""
+    return [f"{value:.4f}" for value in panel["values"]]
+
+
+def numbers(panel: dict) -> list[str]:
+    """The values of a map as they are written into its cells."""
+    assert len(panel["cells"]) == len(panel["values"])
+    return [f"{value:.3f}" for value in panel["values"]]
+
+
 def chart(at: AppTest, key: str) -> list[dict]:
     """The traces of a plotly chart."""
     (found,) = [e for e in at.get("plotly_chart") if e.proto.id.endswith(f"-{key}")]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from reading import chart, panels, panels_of
+from reading import chart, hovers, numbers, panels, panels_of
 
 from core.amplify import amplify
 from core.attention import extract
@@ -13,10 +13,6 @@ INDEX = 45
 @pytest.fixture(scope="module")
 def attention(tiny, samples):
     return extract(tiny.model, samples.images[INDEX : INDEX + 1])[0].numpy()  # (L, H, T, T)
-
-
-def numbers(panel: dict) -> list[str]:
-    return [cell["text"] for row in panel["cells"] for cell in row]
 
 
 def written(values: np.ndarray) -> list[str]:
@@ -30,12 +26,17 @@ def test_the_six_steps_follow_layer_head_gain_and_resize(start, samples, attenti
         steps = amplify(heads, samples.images[INDEX], gain=gain, resize=resize)
         shown = panels(at, "attention_steps")
         assert numbers(shown[0]) == numbers(shown[1]) == written(steps.average)
-        assert len(shown[0]["cells"]) == 1
-        assert len(shown[1]["cells"]) == 4
+        assert shown[0]["shape"] == [1, 16]
+        assert shown[1]["shape"] == [4, 4]
         assert shown[5]["caption"] == f"6  × {gain:g}"
         assert f"**The six steps ({whose})**" in [m.value for m in at.markdown]
         result = panels(at, "attention_result")
-        assert result[0]["caption"] == "image"
+        assert [panel["caption"] for panel in result] == [
+            "image",
+            "attention",
+            "overlaid at 50%",
+            f"amplified × {gain:g}",
+        ]
         assert numbers(result[1]) == written(steps.grid)
         return panels_of(at, "attention_steps")["sheet"]
 
@@ -62,8 +63,7 @@ def test_all_heads_of_a_layer_are_there(start, attention):
     assert [p["caption"] for p in heads] == ["average", "head 1", "head 2"]
     maps = attention[1, :, 0, 1:]
     for panel, values in zip(heads, [maps.mean(axis=0), *maps]):
-        hovers = [cell["hover"] for row in panel["cells"] for cell in row]
-        assert [h.split(": ")[1] for h in hovers] == [f"{v:.4f} attention" for v in values]
+        assert hovers(panel) == [f"{value:.4f}" for value in values.ravel()]
 
 
 def test_every_layer_and_head_is_there_and_opens_with_a_click(start, attention):
@@ -72,11 +72,10 @@ def test_every_layer_and_head_is_there_and_opens_with_a_click(start, attention):
     assert [p["caption"] for p in shown] == [f"L{x} H{y}" for x in (1, 2, 3) for y in (1, 2)]
     maps = attention[:, :, 0, 1:].reshape(6, -1)
     for panel, values in zip(shown, maps):
-        hovers = [cell["hover"] for row in panel["cells"] for cell in row]
-        assert [h.split(": ")[1] for h in hovers] == [f"{v:.4f} attention" for v in values]
-        colors = [cell["color"] for row in panel["cells"] for cell in row]
-        assert colors[values.argmax()] == panels_of(at, "attention_all")["legend"]["colors"][-1]
-    assert panels_of(at, "attention_all")["selected"] is None
+        assert hovers(panel) == [f"{value:.4f}" for value in values]
+    every = panels_of(at, "attention_all")
+    assert every["selected"] is None
+    assert every["legend"]["low"] == "lowest"
     at.button_group(key="scale").set_value("one scale").run()
     assert panels_of(at, "attention_all")["legend"]["high"] == f"{maps.max():.4f}"
     linked = start("attention", index=str(INDEX), layer="2", head="1")

@@ -4,9 +4,10 @@ import base64
 
 import numpy as np
 import pytest
-from reading import chart, complaint, panels
+from reading import chart, complaint, component_keys, panels
 
 from core import evaluate
+from core.attention import extract_set
 
 
 def results(run):
@@ -45,29 +46,52 @@ def test_counts_shares_and_tables_are_the_cores(start, tiny):
     assert chart(at, "confusion_matrix")[0]["text"][0][0] == f"{shares[0, 0]:.0%}"
 
 
-def test_a_cell_shows_its_images(start, tiny):
+def test_a_cell_shows_its_images(start, tiny, samples):
     labels, probabilities = results(tiny)
     predicted = probabilities.argmax(axis=1)
     matrix = evaluate.confusion_matrix(labels, predicted, 10)
     row, column = np.unravel_index((matrix * ~np.eye(10, dtype=bool)).argmax(), (10, 10))
     at = start("confusion")
-    at.session_state["cell"] = (int(row), int(column))
-    at.run()
+    choose(at, tiny.classes, row, column)
     count = matrix[row, column]
     names = tiny.classes
     assert at.subheader[0].value == f"{names[row]} → {names[column]}: {count} images"
     shown = panels(at, "confusion_images")
     assert len(shown) == count
     assert {p["note"].rpartition(" ")[0] for p in shown} == {f"{names[row]}\n→ {names[column]}"}
-    captions = [p["caption"] for p in panels(at, "confusion_mean")]
-    assert captions == ["mean image", "mean attention", "amplified"]
+    image, grid, _ = panels(at, "confusion_mean")
+    assert image["note"] == f"{count} images"
+    rows = extract_set(tiny.model, samples).cls_rows[:, -1].astype(float)
+    mean = rows[(labels == row) & (predicted == column)].mean(axis=(0, 1))
+    np.testing.assert_allclose(grid["values"], mean, atol=2e-6)
 
-    empty = np.argwhere(matrix == 0)[0]
-    at.session_state["cell"] = tuple(empty.tolist())
-    at.run()
+    choose(at, tiny.classes, *np.argwhere(matrix == 0)[0])
     assert at.subheader[0].value.endswith(": 0 images")
     assert not at.exception
-    assert not at.get("bidi_component")
+    assert component_keys(at).isdisjoint({"confusion_images", "confusion_mean"})
+
+
+def choose(at, classes, row, column):
+    """A cell, as a click on it does."""
+    at.selectbox(key="label").select(classes[row])
+    at.selectbox(key="taken_for").select(classes[column])
+    at.run()
+
+
+def test_what_groups_have_in_common(start, tiny, samples):
+    labels, probabilities = results(tiny)
+    right = labels == probabilities.argmax(axis=1)
+    rows = extract_set(tiny.model, samples).cls_rows[:, -1].astype(float).mean(axis=1)
+    at = start("confusion")
+    shown = panels(at, "confusion_common")
+    assert [p["caption"] for p in shown[::3]] == list(tiny.classes)
+    for label, panel in enumerate(shown[1::3]):
+        np.testing.assert_allclose(panel["values"], rows[labels == label].mean(axis=0), atol=2e-6)
+    at.button_group(key="common").set_value("right against wrong").run()
+    shown = panels(at, "confusion_common")
+    assert [p["note"] for p in shown[::3]] == [f"{right.sum()} images", f"{(~right).sum()} images"]
+    for group, panel in zip((right, ~right), shown[1::3]):
+        np.testing.assert_allclose(panel["values"], rows[group].mean(axis=0), atol=2e-6)
 
 
 def test_results_of_the_test_set_without_its_pixels(start, elsewhere):
@@ -79,11 +103,10 @@ def test_results_of_the_test_set_without_its_pixels(start, elsewhere):
     where.set_value("Gone (60)").run()
     np.testing.assert_array_equal(cells_of(at), matrix)
     assert at.metric[0].help == "of 60 images"
-    at.session_state["cell"] = (0, 0)
-    at.run()
+    choose(at, elsewhere.classes, 0, 0)
     assert at.subheader[0].value == f"airplane → airplane: {matrix[0, 0]} images"
     assert "choose Gone as Images" in complaint(at)
-    assert not at.get("bidi_component")
+    assert component_keys(at) == {"copy_link"}
 
 
 @pytest.mark.parametrize("model", ["tiny", "elsewhere"])

@@ -4,14 +4,14 @@ import shutil
 
 import pytest
 from PIL import Image
-from reading import ROOT, complaint, complaints, go
+from reading import ROOT, complaint, complaints, component_keys, go
 from streamlit.testing.v1 import AppTest
 
 from core.checkpoint import save_run
 from core.model import VisionTransformer, ViTConfig
 
-PAGES = ("overview", "browse", "attention", "confusion", "training")
-WITH_IMAGES = ("overview", "browse", "attention", "confusion")
+PAGES = ("overview", "browse", "attention", "compare", "confusion", "training")
+WITH_IMAGES = ("overview", "browse", "attention", "compare", "confusion")
 
 
 def usable(at: AppTest) -> bool:
@@ -74,7 +74,7 @@ def test_no_image_passes(start, cats, name):
     assert "No image passes" in complaint(at)
     assert usable(at)
     # what an image becomes can be shown all the same
-    assert {panel.key for panel in at.get("bidi_component")} <= {"overview_patches"}
+    assert component_keys(at) <= {"copy_link", "overview_patches"}
 
 
 def test_attention_when_no_image_passes(start, cats):

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from reading import chart, complaint, complaints, panels
+from reading import chart, complaint, complaints, hovers, panels
 from tiny_runs import add_epoch, make_live_run
 
 from core.checkpoint import load_run
@@ -40,17 +40,12 @@ def test_begins_at_the_kept_epoch_and_follows_the_slider(start, tiny):
         notes = [p["note"] for p in panels(at, "training_replay_samples_tiny")[1::2]]
         assert notes == [f"{tiny.classes[p.argmax()]} {p.max():.0%}" for p in probabilities]
         maps = tiny.replay["cls_maps"][epoch - 1, 0].astype(np.float32).mean(axis=0)
-        assert hovers(panels(at, "training_replay_samples_tiny")[1]) == [
-            f"{value:.4f} attention" for value in maps.ravel()
-        ]
+        first = panels(at, "training_replay_samples_tiny")[1]
+        assert hovers(first) == [f"{value:.4f}" for value in maps.ravel()]
     at.button_group(key="replay").set_value("rollout").run()
     rollout = tiny.replay["rollout"][0, 0].astype(np.float32)
     first = panels(at, "training_replay_samples_tiny")[1]
-    assert [h.split()[0] for h in hovers(first)] == [f"{value:.4f}" for value in rollout.ravel()]
-
-
-def hovers(panel) -> list[str]:
-    return [cell["hover"].split(": ")[1] for row in panel["cells"] for cell in row]
+    assert hovers(first) == [f"{value:.4f}" for value in rollout.ravel()]
 
 
 def test_play_runs_to_the_end_and_stops(start):
