@@ -108,7 +108,7 @@ def extract_set(
     Raises:
         WriteError: the folder cannot be written, or the disk is full.
     """
-    folder = extractions_folder() / _key(model, images)
+    folder = extraction_folder(model.fingerprint(), images.fingerprint)
     if not folder.exists():
         with writing(folder), atomic_folder(folder) as part:
             _create(part, model, len(images))
@@ -140,7 +140,7 @@ def extract_set_together(
     Raises:
         WriteError: `out` cannot be written, or the disk is full.
     """
-    folder = out / _key(model, images)
+    folder = extraction_folder(model.fingerprint(), images.fingerprint, out)
     with writing(out), ExitStack() as store:
         part = [None]
         with all_or_none():
@@ -163,8 +163,9 @@ def extractions_folder() -> Path:
     return Path(named) if named else cache_folder("extractions")
 
 
-def _key(model, images) -> str:
-    return f"{model.fingerprint()}-{images.fingerprint}"
+def extraction_folder(model: str, images: str, out: Path | None = None) -> Path:
+    """Where the extraction of a model and a set, given by their fingerprints, lies or will lie."""
+    return (out or extractions_folder()) / f"{model}-{images}"
 
 
 def _create(folder, model, count):

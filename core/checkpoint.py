@@ -140,21 +140,28 @@ def list_runs(roots: list[str | Path]) -> list[RunEntry]:
 
     A run that does not open is listed with its problem; only headers are read, no weights.
     """
+    return [check_run(folder) for folder in find_runs(roots)]
+
+
+def find_runs(roots: list[str | Path]) -> list[Path]:
+    """The run folders in `roots`, as `list_runs` lists them, unopened and unchecked."""
     folders = []
     for root in map(Path, roots):
         if (root / "config.json").is_file():
             folders.append(root)
         elif root.is_dir() and os.access(root, os.R_OK | os.X_OK):
             folders += sorted(p for p in root.iterdir() if _looks_like_run(p))
-    entries = []
-    for folder in {folder.resolve(): folder for folder in folders}.values():
-        try:
-            _checked_config(folder)
-            problem = None
-        except CheckpointError as error:
-            problem = str(error)
-        entries.append(RunEntry(folder.name, folder, problem))
-    return entries
+    return list({folder.resolve(): folder for folder in folders}.values())
+
+
+def check_run(folder: Path) -> RunEntry:
+    """Whether a run folder opens; only headers are read, no weights."""
+    try:
+        _checked_config(folder)
+        problem = None
+    except CheckpointError as error:
+        problem = str(error)
+    return RunEntry(folder.name, folder, problem)
 
 
 def _looks_like_run(path: Path) -> bool:

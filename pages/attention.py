@@ -114,14 +114,15 @@ def _choose_image(selection: Selection) -> int:
         _step_button(selection, "Previous", ":material/chevron_left:", -1 if at is None else at - 1)
         _step_button(selection, "Next", ":material/chevron_right:", 0 if at is None else at + 1)
         st.number_input(
-            "Image number" if at is None else f"{at + 1:,} of {len(selection.indices):,} chosen",
+            "Image number"
+            + ("" if at is None else f", {at + 1:,} of {len(selection.indices):,} chosen"),
             min_value=0,
             max_value=len(selection.images) - 1,
             value=_first(selection),  # which the address need not say
             step=1,
             key="index",
             bind="query-params",
-            width=160,
+            width=220,
         )
     if at is None and len(selection.indices):
         st.caption(

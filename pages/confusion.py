@@ -128,7 +128,7 @@ def _show_cell(selection, labels, predicted, have_pixels: bool) -> None:
         return
     label, prediction = map(classes.index, chosen)
     found = np.flatnonzero((labels == label) & (predicted == prediction))
-    st.subheader(f"{classes[label]} → {classes[prediction]}: {len(found):,} images")
+    st.header(f"{classes[label]} → {classes[prediction]}: {len(found):,} images")
     if not len(found):
         st.caption("No image was ever taken so.")
         return
@@ -165,7 +165,7 @@ def _show_cell(selection, labels, predicted, have_pixels: bool) -> None:
 
 def _show_common(selection: Selection) -> None:
     """Mean pictures and maps of each class, or of what is right against what is wrong."""
-    st.subheader("What they have in common")
+    st.header("What they have in common")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         kind = st.segmented_control(
             "Mean over",

@@ -24,7 +24,7 @@ def render(selection: Selection) -> None:
         _card(selection)
     with tokens:
         _tokens(selection)
-    st.subheader("Where to go next")
+    st.header("Where to go next")
     with st.container(horizontal=True):
         for name, icon, about in navigation.NAVIGATION[1:]:
             st.page_link(
@@ -54,7 +54,7 @@ def _pictures(selection: Selection) -> None:
 
 def _card(selection: Selection) -> None:
     run = selection.run
-    st.subheader(f"The model: {run.name}")
+    st.header(f"The model: {run.name}")
     config = run.model.config
     with st.container(horizontal=True):
         if results := evaluate.test_results(run):
@@ -74,7 +74,7 @@ def _tokens(selection: Selection) -> None:
     config = selection.run.model.config
     gh, gw = config.grid
     values = config.patch_size**2 * config.channels
-    st.subheader(f"How an image becomes {gh * gw} tokens")
+    st.header(f"How an image becomes {gh * gw} tokens")
     show_panels(
         views.patches(selection.images.images[index], config.grid),
         "overview_patches",

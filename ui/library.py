@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core import checkpoint, data
-from core.attention import Extraction, extract, extract_set
+from core.attention import Extraction, extract, extract_set, extraction_folder
 from core.attention import cls_maps as read_cls_maps
 from core.checkpoint import Run, RunEntry
 from core.data import ImageSet
@@ -32,16 +32,29 @@ RUN_FILES = (
 )
 
 
-@st.cache_data(ttl="5s", show_spinner=False)
 def runs() -> list[RunEntry]:
-    """Every run folder, listed anew after a while because training writes new ones."""
-    return checkpoint.list_runs(settings().checkpoints)
+    """Every run folder; listed anew every few seconds, because training writes new ones."""
+    return [_run_entry(folder, _stamps(folder)) for folder in _run_folders()]
+
+
+@st.cache_data(ttl="5s", show_spinner=False)
+def _run_folders() -> list[Path]:
+    return checkpoint.find_runs(settings().checkpoints)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _run_entry(folder: Path, stamps: tuple[int, ...]) -> RunEntry:
+    return checkpoint.check_run(folder)
 
 
 def open_run(path: Path, name: str) -> Run:
     """A run folder under its name of `runs_by_name`, opened anew once its files have changed."""
-    run = _open_run(path, tuple(_stamp(path / file) for file in RUN_FILES))
+    run = _open_run(path, _stamps(path))
     return replace(run, name=name)
+
+
+def _stamps(folder: Path) -> tuple[int, ...]:
+    return tuple(_stamp(folder / file) for file in RUN_FILES)
 
 
 def _stamp(path: Path) -> int:
@@ -130,6 +143,13 @@ def extraction(run: Run, images: ImageSet) -> Extraction:
             slot.extraction = extract_set(run.model, images, progress=progress)
             bar.empty()
     return slot.extraction
+
+
+def is_extracted(run: Run, images: ImageSet) -> bool:
+    """Whether `extraction` only has to open files."""
+    if _extraction_slot(run.fingerprint, images.fingerprint).extraction is not None:
+        return True
+    return extraction_folder(run.fingerprint, images.fingerprint).exists()
 
 
 @dataclass
@@ -224,7 +244,10 @@ def _verdict(key, _run: Run, _images: ImageSet) -> Verdicts:
 
 
 def cls_maps(run: Run, images: ImageSet, indices: tuple[int, ...]) -> np.ndarray:
-    """CLS maps (n, L, H, gh, gw) float32 of a few images, read-only."""
+    """CLS maps (n, L, H, gh, gw) of a few images, read-only; from the extraction if it is there."""
+    if is_extracted(run, images):
+        rows = extraction(run, images).cls_rows[list(indices)]
+        return rows.reshape(*rows.shape[:3], *run.model.config.grid)
     return _cls_maps(run.fingerprint, images.fingerprint, indices, run, images)
 
 

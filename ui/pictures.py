@@ -43,4 +43,4 @@ def one_a_class(selection: Selection) -> np.ndarray:
 def last_layer_maps(selection: Selection, indices: np.ndarray) -> np.ndarray:
     """(n, gh, gw) CLS maps of the last layer, mean of its heads."""
     maps = library.cls_maps(selection.run, selection.images, tuple(indices.tolist()))
-    return maps[:, -1].mean(axis=1)
+    return maps[:, -1].mean(axis=1, dtype=np.float32)

@@ -5,8 +5,10 @@ link (and in AppTest). So the frame is a function that both the entry and each p
 page file ends with `shell.page(render)`, which draws when the frame is up and else puts it up.
 """
 
+import gc
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 
 import streamlit as st
@@ -37,8 +39,8 @@ def start() -> None:
         ]
     )
     navigation.follow()
-    links.arrive()
     name = chosen.url_path or "overview"  # the default page's path is empty
+    links.arrive(name)
     if name != "training":
         st.session_state.pop("playing", None)
     try:
@@ -53,11 +55,24 @@ def start() -> None:
         chosen.run()
     finally:
         _selection.reset(up)
+    links.restore()
     with notes:
         links.note_refused()
     with st.sidebar.container(horizontal=True, vertical_alignment="center", gap="small"):
         links.copy_button()
         st.fragment(report.show)(selection)
+    _settle()
+
+
+@cache
+def _settle() -> None:
+    """Once a page is drawn: take what is loaded for good out of the garbage collector's sight.
+
+    Streamlit has it look through everything after every run, which with torch, plotly and pandas
+    takes a quarter of a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def page(render: Callable[[Selection], None]) -> None:

@@ -92,6 +92,8 @@ def _export(figure: Figure, key: str, note: str, settings: dict) -> None:
             width = st.number_input("Width in mm", 20, 500, 170, 5, key=f"{key}_width", width=130)
             dpi = st.number_input("Dots an inch", 50, 1200, 300, 50, key=f"{key}_dpi", width=130)
 
+        st.caption(f"PNG: {int(width / 25.4 * dpi):,} pixels wide")
+
         def content(kind: str) -> bytes:
             from core.figures import paper  # matplotlib's printing half is only loaded to print
 

@@ -24,6 +24,7 @@ class Panel:
         unit: what a map's values are, for its colour bar and hover.
         note: small lines below the panel.
         right: whether the note tells of a right (True) or wrong (False) prediction; None of none.
+        alt: what to call it for those who cannot see it, where the caption does not say.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Panel:
     unit: str = "attention"
     note: str = ""
     right: bool | None = None
+    alt: str = ""
 
     @property
     def is_image(self) -> bool:

@@ -1,6 +1,6 @@
 """Figures for the browser and the notebook, with plotly; `paper` draws the same ones for print."""
 
-from functools import singledispatch
+from functools import cache, singledispatch
 
 import matplotlib
 import numpy as np
@@ -9,6 +9,20 @@ import plotly.graph_objects as go
 from core.figures.figure import UNNAMED, Bars, Figure, Lines, Matrix
 from core.figures.palette import MAP_COLORS, MATRIX_COLORS, PALETTE
 
+_AXIS = {"gridcolor": "#ebeef5", "linecolor": "#ebeef5", "zeroline": False, "automargin": True}
+# Plotly copies a template into every figure; its own, for all kinds of charts, takes longer than
+# the rest of the figure, and importing Streamlit would change which of them is the default.
+_TEMPLATE = {
+    "layout": {
+        "font": {"color": "#2a3142"},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "hovermode": "closest",
+        "hoverlabel": {"align": "left"},
+        "xaxis": {**_AXIS, "title": {"standoff": 15}},
+        "yaxis": {**_AXIS, "title": {"standoff": 15}},
+    }
+}
 _STYLES = {
     "solid": {"mode": "lines", "line": {"width": 2}},
     "faint": {"mode": "lines", "line": {"width": 1}, "opacity": 0.3},
@@ -119,9 +133,8 @@ def _(figure: Bars) -> go.Figure:
 
 
 def _laid_out(drawing: go.Figure, height: int) -> go.Figure:
-    # named, because importing Streamlit changes plotly's default template
     return drawing.update_layout(
-        template="plotly_white",
+        template=_TEMPLATE,
         height=height,
         margin={"l": 10, "r": 10, "t": 28, "b": 10},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.04, "x": 0},
@@ -150,7 +163,13 @@ def map_pixels(
     """
     low, high = limits
     scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    return matplotlib.colormaps[colors](scaled, bytes=True)[..., :3]
+    return _table(colors)[np.clip(scaled * 256, 0, 255).astype(np.uint8)]
+
+
+@cache
+def _table(colors: str) -> np.ndarray:
+    """The 256 colours of a colour map, (256, 3) uint8; matplotlib builds them anew every time."""
+    return matplotlib.colormaps[colors](np.arange(256), bytes=True)[:, :3]
 
 
 def cell_colors(

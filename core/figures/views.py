@@ -57,9 +57,8 @@ def gallery(
         if maps is not None:
             picture = amplify(maps[i], picture, gain=gain).amplified
         note = verdict_note(verdicts, index, classes).replace(" → ", "\n→ ")
-        panels.append(
-            Panel(f"image_{index}", "", picture, note=note, right=is_right(verdicts, index))
-        )
+        right, alt = is_right(verdicts, index), f"#{index}"
+        panels.append(Panel(f"image_{index}", "", picture, note=note, right=right, alt=alt))
     return Panels(title, panels, columns=10)
 
 
@@ -86,8 +85,8 @@ def triplets(
         amplified = amplify(grid, images[index], gain=gain).amplified
         panels += [
             Panel(f"{index}_image", f"#{index}", images[index], note=note, right=right),
-            Panel(f"{index}_attention", "attention", grid),
-            Panel(f"{index}_amplified", "amplified", amplified),
+            Panel(f"{index}_attention", "attention", grid, alt=f"#{index} attention"),
+            Panel(f"{index}_amplified", "amplified", amplified, alt=f"#{index} amplified"),
         ]
     return Panels(title, panels, columns=6)
 
@@ -361,8 +360,20 @@ def replay_maps(
     for i, (picture, grid) in enumerate(zip(pictures, frame.maps(method))):
         note = f"{run.classes[said.predicted[i]]} {said.confidence[i]:.0%}"
         panels += [
-            Panel(f"{source}_{i}_amplified", "", amplify(grid, picture).amplified),
-            Panel(f"{source}_{i}_map", "", grid, note=note, right=is_right(said, i)),
+            Panel(
+                f"{source}_{i}_amplified",
+                "",
+                amplify(grid, picture).amplified,
+                alt=f"{i + 1} amplified",
+            ),
+            Panel(
+                f"{source}_{i}_map",
+                "",
+                grid,
+                note=note,
+                right=is_right(said, i),
+                alt=f"{i + 1} map",
+            ),
         ]
     return Panels(f"{run.name}, after epoch {epoch}", panels, columns=8)
 

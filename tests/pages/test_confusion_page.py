@@ -55,7 +55,7 @@ def test_a_cell_shows_its_images(start, tiny, samples):
     choose(at, tiny.classes, row, column)
     count = matrix[row, column]
     names = tiny.classes
-    assert at.subheader[0].value == f"{names[row]} → {names[column]}: {count} images"
+    assert at.header[0].value == f"{names[row]} → {names[column]}: {count} images"
     shown = panels(at, "confusion_images")
     assert len(shown) == count
     assert {p["note"].rpartition(" ")[0] for p in shown} == {f"{names[row]}\n→ {names[column]}"}
@@ -66,7 +66,7 @@ def test_a_cell_shows_its_images(start, tiny, samples):
     np.testing.assert_allclose(grid["values"], mean, atol=2e-6)
 
     choose(at, tiny.classes, *np.argwhere(matrix == 0)[0])
-    assert at.subheader[0].value.endswith(": 0 images")
+    assert at.header[0].value.endswith(": 0 images")
     assert not at.exception
     assert component_keys(at).isdisjoint({"confusion_images", "confusion_mean"})
 
@@ -104,7 +104,7 @@ def test_results_of_the_test_set_without_its_pixels(start, elsewhere):
     np.testing.assert_array_equal(cells_of(at), matrix)
     assert at.metric[0].help == "of 60 images"
     choose(at, elsewhere.classes, 0, 0)
-    assert at.subheader[0].value == f"airplane → airplane: {matrix[0, 0]} images"
+    assert at.header[0].value == f"airplane → airplane: {matrix[0, 0]} images"
     assert "choose Gone as Images" in complaint(at)
     assert component_keys(at) == {"copy_link"}
 

@@ -103,12 +103,12 @@ def _legend(figure: Panels) -> dict | None:
 
 def _describe(panel: Panel, place: tuple[int, int, int, int], colors: str) -> dict:
     verdict = {True: "right", False: "wrong", None: ""}[panel.right]
-    said = [panel.caption, panel.note.replace("\n", ", "), verdict]
+    said = [panel.alt or panel.caption, panel.note.replace("\n", ", "), verdict]
     about = {
         "caption": panel.caption,
         "note": panel.note,
         "verdict": verdict,
-        "alt": ", ".join(filter(None, said)) or panel.name.replace("_", " "),
+        "alt": ", ".join(filter(None, said)),
         "at": place,
     }
     if panel.is_image:

@@ -152,6 +152,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     face.append(content)
     if (isButton) {
       face.type = "button"
+      if (data.selected !== null) face.setAttribute("aria-pressed", index === data.selected)
       if (!panel.values) face.title = panel.alt
       face.onclick = () => {
         if (data.keepPlace) sessionStorage.setItem(place, panel.alt)
