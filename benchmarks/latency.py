@@ -66,6 +66,7 @@ SHARES = tuple(f'.st-key-cells >> role=radio[name="{name}"]' for name in ("row s
 CELLS = tuple(f".st-key-confusion_matrix .scatterlayer .point >> nth={n}" for n in (53, 35, 2, 98))
 NEXT_PAGE = (".st-key-page [data-testid=stNumberInputStepUp]",)
 NEXT_IMAGE = ('role=button[name="Next"]',)
+PATCHES = tuple(f".st-key-attention_result .patches button >> nth={n}" for n in (5, 10))
 ATTENTION = (".st-key-attention_result", ".st-key-attention_all", ".st-key-attention_others")
 INTERACTIONS = (
     Interaction("overview", "outcome", OUTCOMES, (".st-key-overview_pictures",)),
@@ -90,6 +91,14 @@ INTERACTIONS = (
         "layer",
         (".st-key-layer input",),
         (".st-key-attention_result", ".st-key-attention_heads"),
+        ("ArrowLeft", "ArrowRight"),
+    ),
+    Interaction("attention", "a patch", PATCHES, (".st-key-attention_result",)),
+    Interaction(
+        "compare",
+        "layer",
+        (".st-key-layer input",),
+        (".st-key-compare_maps", ".st-key-compare_difference"),
         ("ArrowLeft", "ArrowRight"),
     ),
     Interaction("confusion", "counts or shares", SHARES, (".st-key-confusion_matrix",)),

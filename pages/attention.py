@@ -7,7 +7,7 @@ from core.amplify import amplify
 from core.attention import token_names
 from core.figures import views
 from core.model import ViTConfig
-from ui import display, library, links, navigation, others, shell
+from ui import display, library, links, navigation, one_image, others, shell
 from ui.display import Display
 from ui.show import show_chart, show_panels, side_by_side
 from ui.sidebar import Selection
@@ -15,7 +15,7 @@ from ui.sidebar import Selection
 
 def render(selection: Selection) -> None:
     navigation.way_back()
-    index = _choose_image(selection)
+    index = one_image.choose(selection)
     image = selection.images.images[index]
     attention = library.attention(selection.run, selection.images, index)  # (L, H, T, T)
     config = selection.run.model.config
@@ -97,70 +97,6 @@ def _show_all(
     figure = views.all_maps(title, attention, config, shared, query, look.colors)
     selected = None if head is None else (layer - 1) * heads + head - 1
     show_panels(figure, "attention_all", width=56, group=heads, on_click=choose, selected=selected)
-
-
-def _choose_image(selection: Selection) -> int:
-    """The image's verdict as title; previous, next and a field for its number."""
-    index = _wanted_index(selection)
-    title, steps = side_by_side()
-    columns = selection.verdicts
-    outcome = {True: " :green[✓]", False: " :red[✗]", None: ""}[views.is_right(columns, index)]
-    title.title(f"#{index}  {views.verdict_note(columns, index, selection.run.classes)}{outcome}")
-    position = np.flatnonzero(selection.indices == index)
-    at = int(position[0]) if len(position) else None
-    with steps.container(
-        horizontal=True, horizontal_alignment="right", vertical_alignment="bottom"
-    ):
-        _step_button(selection, "Previous", ":material/chevron_left:", -1 if at is None else at - 1)
-        _step_button(selection, "Next", ":material/chevron_right:", 0 if at is None else at + 1)
-        st.number_input(
-            "Image number"
-            + ("" if at is None else f", {at + 1:,} of {len(selection.indices):,} chosen"),
-            min_value=0,
-            max_value=len(selection.images) - 1,
-            value=_first(selection),  # which the address need not say
-            step=1,
-            key="index",
-            bind="query-params",
-            width=220,
-        )
-    if at is None and len(selection.indices):
-        st.caption(
-            "This image does not pass the sidebar's filters; Next goes to the first that does."
-        )
-    return index
-
-
-def _wanted_index(selection: Selection) -> int:
-    """The image that was clicked or linked to, else the first of the chosen ones."""
-    count = len(selection.images)
-    first = _first(selection)
-    linked = st.query_params.get("index")
-    if "index" in st.session_state:
-        index = st.session_state["index"]
-        index = index if 0 <= index < count else first  # another set may have fewer
-    elif linked is None or (linked.isdecimal() and int(linked) < count):
-        index = int(linked or first)
-    else:
-        index = first
-        st.warning(
-            f"There is no image {linked}: {selection.images.name} has 0 to {count - 1}.",
-            icon=":material/link_off:",
-        )
-    st.session_state["index"] = index
-    return index
-
-
-def _first(selection: Selection) -> int:
-    return int(selection.indices[0]) if len(selection.indices) else 0
-
-
-def _step_button(selection: Selection, label: str, icon: str, to: int) -> None:
-    def step():
-        st.session_state["index"] = int(selection.indices[to])
-
-    there = 0 <= to < len(selection.indices)
-    st.button(label, icon=icon, on_click=step, disabled=not there)
 
 
 def _controls(config: ViTConfig) -> tuple[int, int | None, int, Display]:

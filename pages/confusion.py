@@ -6,11 +6,10 @@ import streamlit as st
 from core import evaluate
 from core.data import source_name
 from core.figures import views
-from ui import display, library, links, navigation, pictures, shell, sidebar
-from ui.show import show_chart, show_panels, side_by_side
+from ui import groups, library, links, shell, sidebar
+from ui.show import show_chart, side_by_side
 from ui.sidebar import Selection
 
-SHOWN = 60  # images of a cell at once
 CELL = {"label": "Images of", "taken_for": "taken for"}
 
 
@@ -56,7 +55,7 @@ def render(selection: Selection) -> None:
         _show_table(evaluate.top_confusions(matrix, classes), "share")
     _show_cell(selection, labels, predicted, have_pixels)
     if have_pixels:
-        _show_common(selection)
+        groups.show_common(selection)
     left, right = side_by_side()
     with left:
         st.markdown("**Class by class**")
@@ -142,70 +141,7 @@ def _show_cell(selection, labels, predicted, have_pixels: bool) -> None:
         if name == source_name("cifar10:test"):
             sidebar.offer_cifar10("confusion_download")
         return
-    positions = np.flatnonzero(selection.verdicts.known)[found]
-    page = 1
-    if len(found) > SHOWN:
-        page = pictures.choose_page("cell_page", -(-len(found) // SHOWN))
-    shown = positions[(page - 1) * SHOWN : page * SHOWN]
-    title = f"Images {(page - 1) * SHOWN + 1} to {(page - 1) * SHOWN + len(shown)} of them"
-    figure = views.gallery(title, selection.images.images, selection.verdicts, classes, shown)
-    show_panels(
-        figure,
-        "confusion_images",
-        width=96,
-        on_click=lambda panel: navigation.open_image(shown[panel]),
-        keep_place=True,
-    )
-    figure = views.mean_pictures(
-        f"What these {len(found):,} have in common",
-        {"mean image": library.mean(selection.run, selection.images, positions)},
-    )
-    show_panels(figure, "confusion_mean", width=128)
-
-
-def _show_common(selection: Selection) -> None:
-    """Mean pictures and maps of each class, or of what is right against what is wrong."""
-    st.header("What they have in common")
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        kind = st.segmented_control(
-            "Mean over",
-            ["each class", "right against wrong"],
-            default="each class",
-            required=True,
-            key="common",
-            bind="query-params",
-        )
-        look = display.choose()
-    columns = selection.verdicts
-    if kind == "each class":
-        groups = {
-            name: np.flatnonzero(columns.labels == i)
-            for i, name in enumerate(selection.run.classes)
-        }
-    else:
-        groups = {
-            "right": np.flatnonzero(columns.correct),
-            "wrong": np.flatnonzero(columns.known & ~columns.correct),
-        }
-    means = {
-        name: library.mean(selection.run, selection.images, positions)
-        for name, positions in groups.items()
-        if len(positions)
-    }
-    figure = views.mean_pictures(
-        f"Mean picture, mean attention (last layer, all heads) and amplified: {kind}",
-        means,
-        look.gain,
-        look.colors,
-    )
-    show_panels(
-        figure,
-        "confusion_common",
-        width=104,
-        group=3,
-        note="A mean shows what is common, such as an object in the middle, and hides what single "
-        "images do; a mean map that is nearly even does not say that every map is.",
-    )
+    groups.show_cell(selection, np.flatnonzero(selection.verdicts.known)[found])
 
 
 def _show_table(table, *shares: str) -> None:

@@ -30,12 +30,12 @@ def choose(
     common = {"model": selection.run}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         for name in attributes:
-            if name in same:
+            if name in same and name != "model":
                 common[name] = _CHOOSERS[name](0, selection, common["model"], count)
     differing = [name for name in attributes if name not in same]
     chosen = [dict(common) for _ in range(count)]
     if differing:
-        grid = st.grid(count, min_column_width=200, gap="medium")
+        grid = st.grid(count, min_column_width=150, gap="medium")
         for i, values in enumerate(chosen):
             with grid.cell():
                 st.markdown(f"**{LETTERS[i]}**")

@@ -125,6 +125,8 @@ function grouped(figures, size) {
   for (let i = 0; i < figures.length; i += size) {
     const group = element("div", "group")
     group.append(...figures.slice(i, i + size))
+    const notes = group.querySelectorAll(".note")
+    if (notes.length === 1) notes[0].classList.add("alone") // may go on below its neighbours
     groups.push(group)
   }
   return groups
