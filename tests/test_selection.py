@@ -7,6 +7,7 @@ from reference import random_attention
 from core.selection import (
     ORDERS,
     OUTCOMES,
+    mean_of,
     most_similar,
     same_answer,
     same_class,
@@ -95,3 +96,17 @@ def test_similar_maps_are_those_of_the_smallest_angle():
     maps = np.array([[1, 0], [0, 1], [3, 1], [9, 0], [0, 0], [1, 1]], np.float16)
     assert most_similar(maps, 0, 10).tolist() == [3, 2, 5, 1, 4]  # however long they are
     assert most_similar(maps, 0, 2).tolist() == [3, 2]
+
+
+def test_the_mean_of_more_images_than_are_in_memory_at_once():
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (2500, 4, 4, 3), np.uint8)
+    rows = generator.random((2500, 2, 3, 4)).astype("f2")
+    positions = generator.permutation(2500)[:2100]
+    mean = mean_of(images, rows, positions, (2, 2))
+    assert mean.count == 2100
+    expected = images[positions].astype(float).mean(axis=0) / 255
+    np.testing.assert_allclose(mean.image, expected, rtol=1e-6)
+    expected = rows[positions, 1].astype(float).mean(axis=(0, 1)).reshape(2, 2)
+    np.testing.assert_allclose(mean.grid, expected, rtol=1e-5)
+    assert mean.image.dtype == mean.grid.dtype == np.float32

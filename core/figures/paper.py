@@ -20,7 +20,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from core.figures.figure import UNNAMED, Bars, Figure, Lines, Matrix, Panel, Panels
-from core.figures.palette import MATRIX_COLORS, PALETTE
+from core.figures.palette import MATRIX_COLORS, PALETTE, is_light
 
 _MM = 1 / 25.4  # inches, matplotlib's unit of length
 _POINT = 25.4 / 72  # mm
@@ -380,9 +380,9 @@ def _write_numbers(
     if size < _LEGIBLE:
         return
     rotation = 90 if standing > lying and lying < _SMALL else 0
-    light = colors[..., :3] @ [0.2126, 0.7152, 0.0722]  # luminance, (rows, columns)
+    light = is_light(colors[..., :3])  # (rows, columns)
     for (row, column), text in np.ndenumerate(texts):
-        ink = "black" if light[row, column] > 0.43 else "white"
+        ink = "black" if light[row, column] else "white"
         looks = {"ha": "center", "va": "center_baseline", "rotation_mode": "anchor"}
         axes.text(column, row, text, size=size, color=ink, rotation=rotation, **looks)
 

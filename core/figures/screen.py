@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.figures.figure import UNNAMED, Bars, Figure, Lines, Matrix
-from core.figures.palette import MAP_COLORS, MATRIX_COLORS, PALETTE
+from core.figures.palette import MAP_COLORS, MATRIX_COLORS, PALETTE, is_light
 
 _AXIS = {"gridcolor": "#ebeef5", "linecolor": "#ebeef5", "zeroline": False, "automargin": True}
 # Plotly copies a template into every figure; its own, for all kinds of charts, takes longer than
@@ -177,11 +177,10 @@ def cell_colors(
 ) -> list[list[tuple[str, str]]]:
     """For every cell of a map (h, w) its colour and an ink that reads on it, as "#rrggbb"."""
     pixels = map_pixels(values, limits, colors)
-    luminance = pixels @ np.array([0.2126, 0.7152, 0.0722])
     return [
         [
-            (f"#{r:02x}{g:02x}{b:02x}", "#000000" if light > 110 else "#ffffff")
+            (f"#{r:02x}{g:02x}{b:02x}", "#000000" if light else "#ffffff")
             for (r, g, b), light in zip(row, lights)
         ]
-        for row, lights in zip(pixels.tolist(), luminance.tolist())
+        for row, lights in zip(pixels.tolist(), is_light(pixels / 255).tolist())
     ]
