@@ -173,7 +173,7 @@ def _choose_epoch(run: Run, playing: bool, going: bool) -> int:
     if first < last:
         # while it plays, an address a step would fill the browser's history
         bind = None if playing else "query-params"
-        st.slider(
+        epoch = st.slider(
             f"Epoch, of {last}",
             first,
             last,

@@ -15,7 +15,7 @@ import streamlit as st
 from core.errors import InputError
 from ui.sidebar import Selection
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "address"
 DISPLAY = ("gain", "resize", "opacity", "colors")
 # What each column of a comparison may choose; the model of the first is the sidebar's.
 COLUMN = ("index", "layer", "head", "method", "picture", "epoch")
@@ -37,41 +37,19 @@ OF_PAGE = {
 # address loses the sidebar's for a moment when somebody is quick to go on from a page.
 PINNED = (*EVERYWHERE, "index", "same", "model_b", "model_c", "model_d")
 
-_copy = st.components.v2.component(
-    "vitascope_copy_link",
+_address = st.components.v2.component(
+    "vitascope_address",
     html='<button type="button"></button><span role="status"></span>\n',
-    css=(HERE / "copy_link.css").read_text("utf-8"),
-    js=(HERE / "copy_link.js").read_text("utf-8"),
+    css=(HERE / "address.css").read_text("utf-8"),
+    js=(HERE / "address.js").read_text("utf-8"),
 )
 
 
-def arrive(page: str) -> None:
-    """Begin a run of a page, before any widget is drawn.
-
-    What a link asks for is remembered, because widgets drop what they do not know. So is how the
-    page was left that was there before: Streamlit adds an address without a page's own choices to
-    the browser's history before it leaves the page, so its Back button would lose them.
-    """
-    state = st.session_state
-    if "asked" not in state:
-        state["asked"] = {key: st.query_params.get_all(key) for key in st.query_params}
-    for key, value in state.pop("restoring", {}).items():
-        state[key] = value
-    before = state["here"]["page"] if "here" in state else page
-    if before != page:
-        left = {key: state[key] for key in OF_PAGE[before] if key in state}
-        state.setdefault("left", {})[before] = left
-        if not any(key in st.query_params for key in OF_PAGE[page]):
-            state["returning"] = state["left"].get(page, {})
-
-
-def restore() -> None:
-    """End the run of a page: where it was come back to and has lost its choices, run it again."""
-    state = st.session_state
-    left = state.pop("returning", {})
-    if any(key in state and state[key] != value for key, value in left.items()):
-        state["restoring"] = left
-        st.rerun()
+def arrive() -> None:
+    """Remember what a link asks for, before any widget drops what it does not know."""
+    if "asked" not in st.session_state:
+        asked = {key: st.query_params.get_all(key) for key in st.query_params}
+        st.session_state["asked"] = asked
 
 
 def enter(page: str, selection: Selection) -> None:
@@ -136,7 +114,7 @@ def copy_button() -> None:
     texts = {
         key: value if isinstance(value, list) else [str(value)] for key, value in pinned.items()
     }
-    _copy(key="copy_link", data={"pinned": texts})
+    _address(key="address", data={"pinned": texts})
 
 
 def settings(key: str, title: str) -> dict:

@@ -9,30 +9,33 @@ from ui.sidebar import Selection
 
 
 def choose(selection: Selection) -> int:
-    """The image's verdict as title; previous, next and a field for its number."""
-    index = _wanted_index(selection)
+    """Position in the set of the image that was clicked, linked to, stepped to, or numbered."""
     title, steps = side_by_side()
-    columns = selection.verdicts
-    outcome = {True: " :green[✓]", False: " :red[✗]", None: ""}[views.is_right(columns, index)]
-    title.title(f"#{index}  {views.verdict_note(columns, index, selection.run.classes)}{outcome}")
-    position = np.flatnonzero(selection.indices == index)
-    at = int(position[0]) if len(position) else None
     with steps.container(
         horizontal=True, horizontal_alignment="right", vertical_alignment="bottom"
     ):
-        _step_button(selection, "Previous", ":material/chevron_left:", -1 if at is None else at - 1)
-        _step_button(selection, "Next", ":material/chevron_right:", 0 if at is None else at + 1)
-        st.number_input(
-            "Image number"
-            + ("" if at is None else f", {at + 1:,} of {len(selection.indices):,} chosen"),
+        walk = st.container(horizontal=True, vertical_alignment="center", width="content")
+        st.session_state["index"] = _wanted_index(selection)
+        index = st.number_input(
+            "Image number",
             min_value=0,
             max_value=len(selection.images) - 1,
             value=_first(selection),  # which the address need not say
             step=1,
             key="index",
             bind="query-params",
-            width=220,
+            width=150,
         )
+    columns = selection.verdicts
+    outcome = {True: " :green[✓]", False: " :red[✗]", None: ""}[views.is_right(columns, index)]
+    title.title(f"#{index}  {views.verdict_note(columns, index, selection.run.classes)}{outcome}")
+    position = np.flatnonzero(selection.indices == index)
+    at = int(position[0]) if len(position) else None
+    with walk:
+        _step_button(selection, "Previous", ":material/chevron_left:", -1 if at is None else at - 1)
+        if at is not None:
+            st.markdown(f"{at + 1:,} of {len(selection.indices):,}", width="content")
+        _step_button(selection, "Next", ":material/chevron_right:", 0 if at is None else at + 1)
     if at is None and len(selection.indices):
         st.caption(
             "This image does not pass the sidebar's filters; Next goes to the first that does."
@@ -56,7 +59,6 @@ def _wanted_index(selection: Selection) -> int:
             f"There is no image {linked}: {selection.images.name} has 0 to {count - 1}.",
             icon=":material/link_off:",
         )
-    st.session_state["index"] = index
     return index
 
 

@@ -40,7 +40,7 @@ def start() -> None:
     )
     navigation.follow()
     name = chosen.url_path or "overview"  # the default page's path is empty
-    links.arrive(name)
+    links.arrive()
     if name != "training":
         st.session_state.pop("playing", None)
     try:
@@ -55,7 +55,6 @@ def start() -> None:
         chosen.run()
     finally:
         _selection.reset(up)
-    links.restore()
     with notes:
         links.note_refused()
     with st.sidebar.container(horizontal=True, vertical_alignment="center", gap="small"):

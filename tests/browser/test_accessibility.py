@@ -87,7 +87,6 @@ def look_at(profile):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.goto(url)
         settled(page)
-        expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
         page.evaluate(AXE_SCRIPT)
         return page
 

@@ -49,6 +49,27 @@ def test_the_browsers_back_button_does_too(visit):
     expect(back).to_be_in_viewport()
 
 
+def test_every_step_is_one_step_of_the_browsers_back_button(visit):
+    page = visit("/browse?model=tiny&class=cat&page=1")
+    thumbnails(page).nth(3).click()
+    expect(title(page)).to_contain_text("#63 ")
+    settled(page)
+    page.get_by_role("button", name="Next").click()
+    expect(title(page)).to_contain_text("#64 ")
+    settled(page)
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Training").click()
+    expect(title(page)).to_have_text("How did it learn?")
+    settled(page)
+    for words in ("#64 ", "#63 ", "Browse"):
+        page.go_back()
+        expect(title(page)).to_contain_text(words)
+        settled(page)
+        expect(page).to_have_url(re.compile("class=cat"))
+        expect(page).to_have_url(re.compile("model=tiny"))
+    page.go_forward()
+    expect(title(page)).to_contain_text("#63 ")
+
+
 def patches(page, panel: str = "image"):
     name = re.compile(f"^{panel}.*: patches$")
     return page.get_by_role("group", name=name).get_by_role("button")
@@ -107,6 +128,7 @@ def test_a_copied_link_shows_a_stranger_the_same(clipboard, stranger, visit):
     page = visit("/browse?class=cat&order=most+sure&model=tiny", by=clipboard)
     page.get_by_test_id("stSidebar").get_by_role("link", name="Attention").click()
     expect(title(page)).to_contain_text("cat")
+    settled(page)
     patches(page).nth(2).click()
     expect(page.get_by_text("Where patch 3 looks (layer 3")).to_be_visible()
     settled(page)

@@ -10,7 +10,8 @@ expect.set_options(timeout=PATIENCE * 1000)
 
 
 def settled(page: Page) -> None:
-    """Wait until the script has run, and drawn a title."""
+    """Wait until the script has run, drawn a title, and every element has got its code."""
     app = page.get_by_test_id("stApp")
     expect(app).to_have_attribute("data-test-script-state", "notRunning")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)

@@ -24,7 +24,7 @@ def panels_of(at: AppTest, key: str) -> dict:
 
 
 def component_keys(at: AppTest) -> set[str]:
-    """The keys of the components on a page and in its sidebar: figures of panels, copy_link."""
+    """The keys of the components on a page and in its sidebar: figures of panels, address."""
     return {element.key for element in at.get("bidi_component")}
 
 

@@ -106,7 +106,7 @@ def test_results_of_the_test_set_without_its_pixels(start, elsewhere):
     choose(at, elsewhere.classes, 0, 0)
     assert at.header[0].value == f"airplane → airplane: {matrix[0, 0]} images"
     assert "choose Gone as Images" in complaint(at)
-    assert component_keys(at) == {"copy_link"}
+    assert component_keys(at) == {"address"}
 
 
 @pytest.mark.parametrize("model", ["tiny", "elsewhere"])

@@ -74,7 +74,7 @@ def test_no_image_passes(start, cats, name):
     assert "No image passes" in complaint(at)
     assert usable(at)
     # what an image becomes can be shown all the same
-    assert component_keys(at) <= {"copy_link", "overview_patches"}
+    assert component_keys(at) <= {"address", "overview_patches"}
 
 
 def test_attention_when_no_image_passes(start, cats):

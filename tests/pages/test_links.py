@@ -47,7 +47,7 @@ def test_settings_bring_the_page_back(start, name):
     assert query["model"] == ["tiny"]
     again = start(name, None, **query)
     assert complaints(again) == []
-    for key in component_keys(at) - {"copy_link"}:
+    for key in component_keys(at) - {"address"}:
         assert panels_of(again, key) == panels_of(at, key)
 
 

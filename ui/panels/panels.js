@@ -155,7 +155,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (isButton) {
       face.type = "button"
       if (data.selected !== null) face.setAttribute("aria-pressed", index === data.selected)
-      if (!panel.values) face.title = panel.alt
+      face.setAttribute("aria-label", panel.alt)
+      if (!panel.values) face.title = panel.alt // a map has words for every place
       face.onclick = () => {
         if (data.keepPlace) sessionStorage.setItem(place, panel.alt)
         setTriggerValue("clicked", index)
@@ -163,6 +164,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
     if (data.grid) face.append(patches(panel, data, tip, patch => setTriggerValue("picked", patch)))
     hover(face, panel, panel.shape ?? data.grid, data.size, tip)
+    if (data.keepPlace) face.classList.add("leads-on") // ui/address/address.js looks for it
     if (index === data.selected) face.classList.add("selected")
     if (panel.caption) figure.append(element("figcaption", "", panel.caption))
     figure.append(face)

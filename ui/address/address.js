@@ -1,4 +1,22 @@
-// Copies the page's address, with what a link has to say even where the address bar leaves it out.
+// The page's address: a button that copies it, and a history in which a step is a step.
+
+// On the way to another page, Streamlit first adds this page without its own choices to the browser's
+// history, then the other one, then that again with each of its choices. Of these, only the other
+// page as it is in the end is worth coming back to.
+let isLeaving = false, isArriving = false
+const { pushState, replaceState } = history
+history.pushState = function (state, title, url) {
+  const stays = new URL(url, location.href).pathname === location.pathname
+  if (stays && isLeaving) return
+  if (!stays) [isLeaving, isArriving] = [false, true]
+  return (stays && isArriving ? replaceState : pushState).call(this, state, title, url)
+}
+for (const kind of ["pointerdown", "keydown"]) {
+  addEventListener(kind, () => { isLeaving = isArriving = false }, { capture: true })
+}
+addEventListener("click", event => {
+  isLeaving = event.composedPath().some(node => node.matches?.("a[href], .leads-on"))
+}, { capture: true })
 
 function address(pinned) {
   const url = new URL(location.href)
