@@ -19,6 +19,9 @@ DATA = {
     "NPZ": ("application/octet-stream", ":material/database:"),
     "JSON": ("application/json", ":material/tune:"),
 }
+# A second click is a click: as a double click it would undo the selection, and with it send what
+# other widgets held before the first one.
+CHART = {"displayModeBar": False, "doubleClickDelay": 1}
 
 
 def side_by_side(width: int = 440):
@@ -62,8 +65,7 @@ def show_chart(
     select = {"on_select": clicked, "selection_mode": "points"} if on_click else {}
     with st.container(gap="xsmall"):
         _header(figure, key, note)
-        chart = screen.draw(figure)
-        st.plotly_chart(chart, key=key, config={"displayModeBar": False}, alt=alt, **select)
+        st.plotly_chart(screen.draw(figure), key=key, config=CHART, alt=alt, **select)
         if note:
             st.caption(note)
 
