@@ -3,7 +3,6 @@
 import streamlit as st
 
 from core.errors import InputError
-from core.figures import report
 from core.figures.figure import Figure
 from ui import links
 from ui.sidebar import Selection
@@ -11,11 +10,11 @@ from ui.sidebar import Selection
 
 def add(figure: Figure, note: str, settings: dict) -> None:
     """Collect a figure; it is kept for as long as the browser's visit lasts."""
-    _entries().append(report.Entry(figure, note, settings))
+    _entries().append((figure, note, settings))
     st.toast(f"“{figure.title}” is in the report.", icon=":material/note_add:")
 
 
-def _entries() -> list[report.Entry]:
+def _entries() -> list[tuple[Figure, str, dict]]:
     return st.session_state.setdefault("report", [])
 
 
@@ -42,11 +41,11 @@ def show(selection: Selection) -> None:
 
 def _show_entries() -> None:
     entries = _entries()
-    for i, entry in enumerate(entries):
+    for i, (figure, _, _) in enumerate(entries):
         with st.container(
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
         ):
-            st.markdown(f"{i + 1}. {entry.figure.title}", width="content")
+            st.markdown(f"{i + 1}. {figure.title}", width="content")
             st.button(
                 "Remove",
                 icon=":material/close:",
@@ -58,7 +57,7 @@ def _show_entries() -> None:
     title = st.text_input("Title", "What the model looks at", key="report_title")
     st.download_button(
         "Download the report",
-        lambda: report.render(title, entries),
+        lambda: _written(title, entries),
         file_name="vitascope-report.html",
         mime="text/html",
         icon=":material/download:",
@@ -66,6 +65,12 @@ def _show_entries() -> None:
         width="stretch",
         on_click="ignore",
     )
+
+
+def _written(title: str, entries: list[tuple[Figure, str, dict]]) -> bytes:
+    from core.figures import report  # matplotlib's printing half is only loaded to print
+
+    return report.render(title, [report.Entry(*entry) for entry in entries])
 
 
 def _open(content: bytes, selection: Selection) -> None:

@@ -9,19 +9,24 @@ import plotly.graph_objects as go
 from core.figures.figure import UNNAMED, Bars, Figure, Lines, Matrix
 from core.figures.palette import MAP_COLORS, MATRIX_COLORS, PALETTE, is_light
 
-_AXIS = {"gridcolor": "#ebeef5", "linecolor": "#ebeef5", "zeroline": False, "automargin": True}
-# Plotly copies a template into every figure; its own, for all kinds of charts, takes longer than
-# the rest of the figure, and importing Streamlit would change which of them is the default.
-_TEMPLATE = {
-    "layout": {
-        "font": {"color": "#2a3142"},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "hovermode": "closest",
-        "hoverlabel": {"align": "left"},
-        "xaxis": {**_AXIS, "title": {"standoff": 15}},
-        "yaxis": {**_AXIS, "title": {"standoff": 15}},
-    }
+_AXIS = {
+    "gridcolor": "#ebeef5",
+    "linecolor": "#ebeef5",
+    "zeroline": False,
+    "automargin": True,
+}
+# All that a template would say, because plotly copies a template into every figure, which takes
+# longer than the rest of it; and importing Streamlit changes which one is the default.
+_LAYOUT = {
+    "template": "none",
+    "font": {"family": "Open Sans, verdana, arial, sans-serif", "color": "#2a3142"},
+    "paper_bgcolor": "white",
+    "plot_bgcolor": "white",
+    "hovermode": "closest",
+    "hoverlabel": {"align": "left"},
+    "margin": {"l": 10, "r": 10, "t": 28, "b": 10},
+    "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.04, "x": 0},
+    "dragmode": False,
 }
 _STYLES = {
     "solid": {"mode": "lines", "line": {"width": 2}},
@@ -32,7 +37,6 @@ _STYLES = {
 }
 
 
-@singledispatch
 def draw(figure: Figure) -> go.Figure:
     """A plotly figure with hover, without a title (the page or the notebook says it).
 
@@ -41,11 +45,23 @@ def draw(figure: Figure) -> go.Figure:
     Raises:
         TypeError: the dashboard draws `Panels` itself; in a notebook, `paper` does.
     """
+    # in one go: every update of a figure that is there costs as much as the figure
+    traces, layout = _parts(figure)
+    return go.Figure(traces, {**_LAYOUT, **layout})
+
+
+@singledispatch
+def _parts(figure: Figure) -> tuple[list, dict]:
+    """Traces, and what the layout has beside `_LAYOUT`."""
     raise TypeError(f"There is no plotly drawing of {type(figure).__name__}.")
 
 
-@draw.register
-def _(figure: Matrix) -> go.Figure:
+def _axis(title: str, **looks) -> dict:
+    return {**_AXIS, "title": {"text": title, "standoff": 15}, **looks}
+
+
+@_parts.register
+def _(figure: Matrix) -> tuple[list, dict]:
     shares = figure.values.dtype.kind == "f"
     text = np.vectorize(lambda v: f"{v:.0%}" if shares else f"{v:,}")(figure.values)
     heat = go.Heatmap(
@@ -74,47 +90,68 @@ def _(figure: Matrix) -> go.Figure:
         f"%{{text}} {figure.unit}<extra></extra>",
         showlegend=False,
     )
-    drawing = go.Figure([heat, cells])
     # dtick: every class has its name, however narrow the page
-    drawing.update_xaxes(title=figure.column_label, tickangle=-45, dtick=1, showgrid=False)
-    drawing.update_yaxes(title=figure.row_label, autorange="reversed", dtick=1, showgrid=False)
-    return _laid_out(drawing, height=max(320, 36 * len(figure.rows) + 160))
+    names = {"dtick": 1, "showgrid": False}
+    return [heat, cells], {
+        "xaxis": _axis(figure.column_label, tickangle=-45, **names),
+        "yaxis": _axis(figure.row_label, autorange="reversed", **names),
+        "height": max(320, 36 * len(figure.rows) + 160),
+    }
 
 
-@draw.register
-def _(figure: Lines) -> go.Figure:
-    drawing = go.Figure()
+@_parts.register
+def _(figure: Lines) -> tuple[list, dict]:
     value = "%{y:.1%}" if figure.percent else "%{y:.4f}"
     place = "%{x}" if _counts(figure) else "%{x:.4~r}"
+    traces = []
     for line in figure.series:
-        color = PALETTE[line.color % len(PALETTE)]
-        trace = go.Scatter(
-            x=line.x,
-            y=line.y,
-            name=line.name,
-            hovertemplate=f"{line.name}, {figure.x_label} {place}: {value}<extra></extra>",
-            showlegend=line.style not in UNNAMED,
-            **_STYLES[line.style],
+        color, looks = PALETTE[line.color % len(PALETTE)], _STYLES[line.style]
+        traces.append(
+            go.Scatter(
+                x=line.x,
+                y=line.y,
+                name=line.name,
+                hovertemplate=f"{line.name}, {figure.x_label} {place}: {value}<extra></extra>",
+                showlegend=line.style not in UNNAMED,
+                **{
+                    **looks,
+                    "line": {**looks.get("line", {}), "color": color},
+                    "marker": {**looks.get("marker", {}), "color": color},
+                },
+            )
         )
-        drawing.add_trace(trace.update(line_color=color, marker_color=color))
+    shapes, annotations = [], []
     for i, (x, words) in enumerate(figure.marks):
-        side = "left" if x > _middle(figure) else "right"
-        drawing.add_vline(
-            x=x,
-            line={"width": 1, "dash": "dot", "color": "#8a8fa3"},
-            annotation={"text": words, "font": {"size": 11}},
-            # one high, one low: two marks may lie close together
-            annotation_position=f"{('top', 'bottom')[i % 2]} {side}",
+        line = {"width": 1, "dash": "dot", "color": "#8a8fa3"}
+        shapes.append(
+            {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "y domain", "line": line}
         )
-    drawing.update_xaxes(title=figure.x_label)
-    drawing.update_yaxes(title=figure.y_label, tickformat=".0%" if figure.percent else None)
+        high = i % 2 == 0  # one high, one low: two marks may lie close together
+        annotations.append(
+            {
+                "text": words,
+                "x": x,
+                "xanchor": "right" if x > _middle(figure) else "left",
+                "y": int(high),
+                "yref": "y domain",
+                "yanchor": "top" if high else "bottom",
+                "font": {"size": 11},
+                "showarrow": False,
+            }
+        )
     # the legend stands above the plot; where it is long, it takes no room from the curves
-    names = sum(line.style not in ("faint", "dot") for line in figure.series)
-    return _laid_out(drawing, height=360 + 18 * max(0, names - 4))
+    names = sum(line.style not in UNNAMED for line in figure.series)
+    return traces, {
+        "xaxis": _axis(figure.x_label),
+        "yaxis": _axis(figure.y_label, tickformat=".0%" if figure.percent else None),
+        "shapes": shapes,
+        "annotations": annotations,
+        "height": 360 + 18 * max(0, names - 4),
+    }
 
 
-@draw.register
-def _(figure: Bars) -> go.Figure:
+@_parts.register
+def _(figure: Bars) -> tuple[list, dict]:
     colors = [PALETTE[0] if i in figure.highlight else "#a9b0c9" for i in range(len(figure.values))]
     bars = go.Bar(
         x=figure.values,
@@ -126,20 +163,11 @@ def _(figure: Bars) -> go.Figure:
         cliponaxis=False,
         hovertemplate="%{y}: %{x:.2%}<extra></extra>",
     )
-    drawing = go.Figure(bars)
-    drawing.update_xaxes(range=[0, 1.15], visible=False)
-    drawing.update_yaxes(autorange="reversed", showgrid=False)
-    return _laid_out(drawing, height=26 * len(figure.values) + 20)
-
-
-def _laid_out(drawing: go.Figure, height: int) -> go.Figure:
-    return drawing.update_layout(
-        template=_TEMPLATE,
-        height=height,
-        margin={"l": 10, "r": 10, "t": 28, "b": 10},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.04, "x": 0},
-        dragmode=False,
-    )
+    return [bars], {
+        "xaxis": {"range": [0, 1.15], "visible": False},
+        "yaxis": {**_AXIS, "autorange": "reversed", "showgrid": False},
+        "height": 26 * len(figure.values) + 20,
+    }
 
 
 def _counts(figure: Lines) -> bool:

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import expect
 from waiting import settled
 
 PAGES = ("", "browse", "attention", "compare", "confusion", "training")
