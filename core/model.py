@@ -113,10 +113,10 @@ class PatchEmbedding(nn.Module):
             self.projection = nn.Conv2d(
                 config.channels, config.width, config.patch_size, stride=config.patch_size
             )
-        self.cls_token = nn.Parameter(config.token_std * torch.randn(1, 1, config.width))
+        self.cls_token = nn.Parameter(_normal(1, 1, config.width, std=config.token_std))
         if config.positions == "learned":
             self.positions = nn.Parameter(
-                config.token_std * torch.randn(config.tokens, config.width)
+                _normal(config.tokens, config.width, std=config.token_std)
             )
         else:
             self.register_buffer("positions", sincos_positions(config), persistent=False)
@@ -204,7 +204,8 @@ class VisionTransformer(nn.Module):
         for name in ("mean", "std"):  # on the device once, not once a batch
             values = torch.tensor(getattr(config, name)).view(-1, 1, 1)  # (C, 1, 1)
             self.register_buffer(name, values, persistent=False)
-        self.apply(_init_linear)
+        if self.device.type != "meta":
+            self.apply(_init_linear)
 
     def forward(
         self,
@@ -291,6 +292,12 @@ def sincos_positions(config: ViTConfig) -> torch.Tensor:
     y, x = y.reshape(-1, 1) * frequencies, x.reshape(-1, 1) * frequencies  # (gh*gw, D/4)
     patches = torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], dim=1)  # (gh*gw, D)
     return torch.cat([torch.zeros(config.prefix, config.width), patches])
+
+
+def _normal(*shape: int, std: float) -> torch.Tensor:
+    weights = torch.empty(shape)
+    # drawing nothing, torch would import a second's worth of itself
+    return weights if weights.is_meta else weights.normal_(std=std)
 
 
 def _init_linear(module):

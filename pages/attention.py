@@ -9,7 +9,7 @@ from core.figures import views
 from core.model import ViTConfig
 from ui import display, library, links, navigation, one_image, others, shell
 from ui.display import Display
-from ui.show import show_chart, show_panels, side_by_side
+from ui.show import show_bars, show_panels, side_by_side
 from ui.sidebar import Selection
 
 
@@ -48,7 +48,7 @@ def render(selection: Selection) -> None:
         probabilities = np.asarray(selection.probabilities[index])
         label = int(selection.verdicts.labels[index])
         figure = views.probabilities(probabilities, selection.run.classes, label)
-        show_chart(figure, "attention_probabilities", alt="Probability of each class, sorted")
+        show_bars(figure, "attention_probabilities")
 
     figure = views.amplification(f"The six steps ({whose})", steps, look.gain, token, look.colors)
     show_panels(

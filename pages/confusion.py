@@ -24,7 +24,17 @@ def render(selection: Selection) -> None:
     if results is None:
         st.info("These images have no labels, and the model brings no test results.")
         return
-    labels, probabilities, have_pixels = results
+    # a fragment, so that a click on a cell does not draw anew what is the same for all cells
+    st.fragment(_show_matrix)(selection, *results)
+    if results[2]:
+        groups.show_common(selection)
+    _show_measures(selection.run.classes, *results[:2])
+
+
+def _show_matrix(
+    selection: Selection, labels: np.ndarray, probabilities: np.ndarray, have_pixels: bool
+) -> None:
+    """The matrix, and the images of the cell that is chosen."""
     classes = selection.run.classes
     predicted = probabilities.argmax(axis=1)
     matrix = evaluate.confusion_matrix(labels, predicted, len(classes))
@@ -54,8 +64,11 @@ def render(selection: Selection) -> None:
         st.markdown("**The commonest mistakes**")
         _show_table(evaluate.top_confusions(matrix, classes), "share")
     _show_cell(selection, labels, predicted, have_pixels)
-    if have_pixels:
-        groups.show_common(selection)
+
+
+def _show_measures(classes: tuple[str, ...], labels: np.ndarray, probabilities: np.ndarray) -> None:
+    """Precision, recall and F1 of every class, and calibration."""
+    matrix = evaluate.confusion_matrix(labels, probabilities.argmax(axis=1), len(classes))
     left, right = side_by_side()
     with left:
         st.markdown("**Class by class**")

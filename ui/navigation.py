@@ -27,6 +27,7 @@ def go_to(name: str, **parameters: str) -> None:
     It is for callbacks: they run before the frame knows its pages, so the frame does it.
     """
     st.session_state["target_page"] = name, parameters
+    st.rerun()  # the frame, too, where the callback is of a fragment
 
 
 def follow() -> None:

@@ -10,7 +10,7 @@ from core.data import ImageSet
 from core.figures import views
 from core.replay import kept_frame
 from ui import library, links
-from ui.show import show_chart, show_panels
+from ui.show import show_bars, show_panels
 from ui.sidebar import Selection
 
 
@@ -100,4 +100,4 @@ def _show_probabilities(seen: list[_Seen], name: str) -> None:
             figure = views.replay_probabilities(
                 one.run, one.epoch, one.source, place, int(one.labels[place])
             )
-            show_chart(figure, f"training_probabilities_{n}", alt=f"{name}: {figure.title}")
+            show_bars(figure, f"training_probabilities_{n}")

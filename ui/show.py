@@ -6,8 +6,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.figures import screen
-from core.figures.figure import Figure, Panels
-from ui import links, panels, report
+from core.figures.figure import Bars, Figure, Panels
+from ui import bars, links, panels, report
 
 DRAWINGS = {
     "PNG": ("image/png", ":material/image:"),
@@ -40,6 +40,13 @@ def show_panels(figure: Panels, key: str, *, width: int, note: str = "", **optio
         panels.draw(figure, key=key, width=width, **options)
         if note:
             st.caption(note)
+
+
+def show_bars(figure: Bars, key: str) -> None:
+    """Bars with their title and export."""
+    with st.container(gap="xsmall"):
+        _header(figure, key, "")
+        bars.draw(figure, key=key)
 
 
 def show_chart(

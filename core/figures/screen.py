@@ -9,19 +9,12 @@ import plotly.graph_objects as go
 from core.figures.figure import UNNAMED, Bars, Figure, Lines, Matrix
 from core.figures.palette import MAP_COLORS, MATRIX_COLORS, PALETTE, is_light
 
-_AXIS = {
-    "gridcolor": "#ebeef5",
-    "linecolor": "#ebeef5",
-    "zeroline": False,
-    "automargin": True,
-}
-# All that a template would say, because plotly copies a template into every figure, which takes
-# longer than the rest of it; and importing Streamlit changes which one is the default.
+_AXIS = {"zeroline": False, "automargin": True}
 _LAYOUT = {
+    # Named, because importing Streamlit changes which one is the default; the empty one, because
+    # plotly copies it into every figure, which for others takes longer than all the rest. Fonts and
+    # colours are plotly's in a notebook, and those of the page's theme in the dashboard.
     "template": "none",
-    "font": {"family": "Open Sans, verdana, arial, sans-serif", "color": "#2a3142"},
-    "paper_bgcolor": "white",
-    "plot_bgcolor": "white",
     "hovermode": "closest",
     "hoverlabel": {"align": "left"},
     "margin": {"l": 10, "r": 10, "t": 28, "b": 10},

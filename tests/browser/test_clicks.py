@@ -98,6 +98,18 @@ def test_a_confusion_cell_leads_to_its_images(visit, tiny):
     expect(title(page)).to_contain_text(f"#{index} ")
 
 
+def test_a_double_click_on_a_cell_opens_it_all_the_same(visit):
+    page = visit("/confusion?model=tiny&label=cat&taken_for=dog")
+    page.locator(".scatterlayer .point").first.hover(force=True)
+    for _ in range(2):
+        page.mouse.down()
+        page.mouse.up()
+    expect(page.get_by_role("heading", name=re.compile("^airplane → airplane: "))).to_be_visible()
+    settled(page)
+    expect(page.get_by_role("combobox", name="Images of")).to_have_value("airplane")
+    expect(page).to_have_url(re.compile("label=airplane"))
+
+
 # --- Files ------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ def panels(at: AppTest, key: str) -> list[dict]:
 
 
 def panels_of(at: AppTest, key: str) -> dict:
-    """All that the panel component `key` was sent."""
+    """All that the component `key` was sent, of panels or of bars."""
     (found,) = [e for e in at.get("bidi_component") if e.proto.id.endswith(f"-{key}")]
     return json.loads(found.proto.json)
 

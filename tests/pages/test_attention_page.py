@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from reading import chart, hovers, numbers, panels, panels_of
+from reading import hovers, numbers, panels, panels_of
 
 from core.amplify import amplify
 from core.attention import extract
@@ -102,11 +102,13 @@ def test_other_images_are_a_choice_away(start, tiny):
 def test_the_probabilities_are_the_models(start, tiny):
     at = start("attention", index=str(INDEX))
     row = tiny.predictions.loc[INDEX, list(tiny.classes)].to_numpy(float)
-    (bars,) = chart(at, "attention_probabilities")
+    bars = panels_of(at, "attention_probabilities")["rows"]
     order = np.argsort(-row)
     label = tiny.predictions.loc[INDEX, "label"]
-    assert bars["y"] == [tiny.classes[i] + " ✓" * int(i == label) for i in order]
-    assert bars["text"] == [f"{row[i]:.1%}" for i in order]
+    assert [bar["name"] for bar in bars] == [
+        tiny.classes[i] + " ✓" * int(i == label) for i in order
+    ]
+    assert [bar["text"] for bar in bars] == [f"{row[i]:.1%}" for i in order]
 
 
 def test_another_model_may_have_fewer_layers_and_other_heads(start):

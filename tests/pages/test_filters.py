@@ -120,10 +120,11 @@ def test_a_link_to_an_image_that_is_not_here(start, asked):
     assert not at.exception
     assert f"no image {asked}" in complaint(at)
     assert "0 to 199" in complaint(at)
-    assert at.title[0].value.startswith("#0 ")
+    shown = 1 if asked == "1.5" else 0  # Streamlit takes the whole part
+    assert at.title[0].value.startswith(f"#{shown} ")
     (onward,) = [b for b in at.button if b.label == "Next"]
     onward.click().run()
-    assert at.title[0].value.startswith("#1 ")
+    assert at.title[0].value.startswith(f"#{shown + 1} ")
     assert complaints(at) == []
 
 

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from reading import chart, complaint, complaints, hovers, panels
+from reading import chart, complaint, complaints, hovers, panels, panels_of
 from tiny_runs import add_epoch, make_live_run
 
 from core.checkpoint import load_run
@@ -139,9 +139,9 @@ def test_another_run_beside_it(start, tiny, elsewhere):
         notes = [panel["note"] for panel in panels(at, f"training_replay_samples_{run.name}")[1::2]]
         assert notes == [f"{run.classes[p.argmax()]} {p.max():.0%}" for p in chances]
     at.selectbox(key="picture").select("scene 4").run()
-    (bars,) = chart(at, "training_probabilities_1")
+    bars = panels_of(at, "training_probabilities_1")["rows"]
     chances = elsewhere.replay["probabilities"][2, 3]
-    assert bars["text"] == [f"{chance:.1%}" for chance in chances.astype(float)]
+    assert [bar["text"] for bar in bars] == [f"{chance:.1%}" for chance in chances.astype(float)]
     at.button_group(key="over").set_value("epochs").run()
     assert decoded(chart(at, "training_loss")[3]["x"]).tolist() == [1, 2, 3]
 

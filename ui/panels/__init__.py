@@ -134,16 +134,19 @@ def _pixels(panel: Panel, colors: str) -> np.ndarray:
 
 def _sheet(pictures: list[np.ndarray]) -> tuple[str, list[tuple[int, int, int, int]]]:
     """All pictures on one PNG, as a data URL, and where each lies: (x, y, width, height)."""
-    height = max((p.shape[0] for p in pictures), default=1)
-    width = max((p.shape[1] for p in pictures), default=1)
-    columns = int(np.ceil(np.sqrt(len(pictures)))) or 1
-    rows = -(-len(pictures) // columns) or 1
+    # every edge stands twice, so that one that falls between two pixels of the screen shows itself
+    # and not its neighbour
+    framed = [np.pad(pixels, ((1, 1), (1, 1), (0, 0)), "edge") for pixels in pictures]
+    height = max((p.shape[0] for p in framed), default=1)
+    width = max((p.shape[1] for p in framed), default=1)
+    columns = int(np.ceil(np.sqrt(len(framed)))) or 1
+    rows = -(-len(framed) // columns) or 1
     sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
     places = []
-    for i, pixels in enumerate(pictures):
+    for i, pixels in enumerate(framed):
         y, x = i // columns * height, i % columns * width
         sheet[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
-        places.append((x, y, pixels.shape[1], pixels.shape[0]))
+        places.append((x + 1, y + 1, pixels.shape[1] - 2, pixels.shape[0] - 2))
     file = io.BytesIO()
     Image.fromarray(sheet).save(file, "PNG", compress_level=3)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), places

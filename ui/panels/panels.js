@@ -7,13 +7,16 @@ function element(tag, className, text) {
   return node
 }
 
+// A window on the sheet. A canvas each would be a layer each, which takes the browser long to put
+// together.
 function picture(panel, sheet) {
   const [x, y, width, height] = panel.at
-  const canvas = element("canvas")
-  canvas.width = width
-  canvas.height = height
-  sheet.then(image => canvas.getContext("2d").drawImage(image, x, y, width, height, 0, 0, width, height))
-  return canvas
+  const node = element("span", "picture")
+  const part = (start, free) => `${free ? 100 * start / free : 0}%`
+  node.style.aspectRatio = `${width} / ${height}`
+  node.style.backgroundSize = `${100 * sheet.width / width}% ${100 * sheet.height / height}%`
+  node.style.backgroundPosition = `${part(x, sheet.width - width)} ${part(y, sheet.height - height)}`
+  return node
 }
 
 function numbers(panel) {
@@ -132,16 +135,24 @@ function grouped(figures, size) {
   return groups
 }
 
+const newest = new WeakMap()
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".panels")
+  const sheet = new Image()
+  sheet.src = data.sheet
+  newest.set(root, sheet)
+  // what is there stays until the new can be seen
+  sheet.decode().then(() => { if (newest.get(root) === sheet) draw(root, data, sheet, setTriggerValue) })
+}
+
+function draw(root, data, sheet, setTriggerValue) {
   const isNew = !root.hasChildNodes()
   const place = `vitascope ${data.key}`
   root.style.setProperty("--panel-width", `${data.width}px`)
   root.style.setProperty("--group", data.group)
   root.style.setProperty("--columns", data.columns ?? 1000)
-  const image = new Image()
-  image.src = data.sheet
-  const sheet = image.decode().then(() => image)
+  const style = element("style", "", `.picture { background-image: url("${data.sheet}") }`)
   const tip = element("div", "tip")
   tip.hidden = true
   const figures = data.panels.map((panel, index) => {
@@ -172,7 +183,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     return figure
   })
   const focused = [...root.querySelectorAll("button")].findIndex(button => button.matches(":focus"))
-  root.replaceChildren(...grouped(figures, data.group))
+  root.replaceChildren(style, ...grouped(figures, data.group))
   if (data.legend) root.append(legend(data.legend))
   root.append(tip)
   root.querySelectorAll("button")[focused]?.focus()
