@@ -119,7 +119,8 @@ class PatchEmbedding(nn.Module):
                 _normal(config.tokens, config.width, std=config.token_std)
             )
         else:
-            self.register_buffer("positions", sincos_positions(config), persistent=False)
+            with torch.device("cpu"):  # values, even where the weights are shapes alone
+                self.register_buffer("positions", sincos_positions(config), persistent=False)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, images, patches=None):

@@ -1,6 +1,8 @@
 import json
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from core.checkpoint import HISTORY, import_tutorial, kept_epoch, list_runs, loa
 from core.errors import CheckpointError
 
 CLASSES = ("ant", "bee", "cat", "dög", "eel")
+ROOT = Path(__file__).parents[1]
 FIXTURE = __file__.replace("test_checkpoint.py", "tutorial_vit_small")
 
 
@@ -312,3 +315,14 @@ def test_code_in_a_pickle_does_not_run(tmp_path):
     assert not (tmp_path / "made").exists()
     pickle.loads((tmp_path / "plain.pth").read_bytes())
     assert (tmp_path / "made").exists()  # it would have run
+
+
+def test_runs_are_listed_without_torchs_compiler():
+    """It takes a second to import, which the first page of the dashboard would wait for."""
+    code = """if True:
+        import sys
+        from core.checkpoint import list_runs
+        assert all(entry.problem is None for entry in list_runs(["checkpoints"]))
+        assert "torch._dynamo" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

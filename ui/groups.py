@@ -37,7 +37,7 @@ def show_cell(selection: Selection, positions: np.ndarray) -> None:
 
 def show_common(selection: Selection) -> None:
     """Mean pictures and maps of each class, or of what is right against what is wrong."""
-    st.header("What they have in common")
+    st.header("What groups have in common")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         kind = st.segmented_control(
             "Mean over",
@@ -65,7 +65,7 @@ def show_common(selection: Selection) -> None:
         if len(positions)
     }
     figure = views.mean_pictures(
-        f"Mean picture, mean attention (last layer, all heads) and amplified: {kind}",
+        f"Means of {kind}: picture, attention (last layer, all heads), amplified",
         means,
         look.gain,
         look.colors,
