@@ -43,7 +43,14 @@ def main(
         path, before = Path(folder, "bundle.zip"), peak_memory()
         started = time.perf_counter()
         write_bundle(
-            path, opened, chosen, columns, run.classes, maps, settings={"model": str(model)}
+            path,
+            opened,
+            chosen,
+            columns,
+            run.classes,
+            maps,
+            about="their rollout",
+            settings={"model": str(model)},
         )
         seconds = time.perf_counter() - started
         size = path.stat().st_size / 1e6

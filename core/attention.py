@@ -69,8 +69,9 @@ def cls_maps(
 
 
 def token_names(config: ViTConfig) -> list[str]:
-    """What to call the T tokens: "CLS", then "patch 1", "patch 2" … row by row."""
-    return ["CLS", *(f"patch {i + 1}" for i in range(config.tokens - config.prefix))]
+    """What to call the T tokens: "CLS", other prefix tokens, then "patch 1", … row by row."""
+    registers = [f"register {i}" for i in range(1, config.prefix)]
+    return ["CLS", *registers, *(f"patch {i + 1}" for i in range(config.tokens - config.prefix))]
 
 
 def token_maps(attention: np.ndarray, config: ViTConfig, query: int = 0) -> np.ndarray:

@@ -17,8 +17,7 @@ from PIL import Image
 from core.amplify import amplify
 from core.data import ImageSet
 from core.errors import InputError
-from core.figures.palette import MAP_COLORMAPS, MAP_COLORS
-from core.figures.screen import map_pixels
+from core.figures.palette import MAP_COLORMAPS, MAP_COLORS, map_pixels
 from core.files import atomic_file, writing
 from core.progress import Progress, silent
 from core.selection import Verdicts
@@ -27,7 +26,8 @@ CHUNK = 64  # images whose maps are in memory at once
 _HEIGHT = 192  # pixels, at least, of a picture in the file
 _GAP = 8  # pixels between neighbours
 _README = """\
-Vitascope: {n} of the {total} images of {name}, with the maps of a Vision Transformer.
+Vitascope: {n} of the {total} images of {name}, with maps of a Vision Transformer.
+The maps: {about}.
 
 pictures/      Each image beside its map and the image amplified by it (x {gain:g}). A file is named
                after the image's position in the set, its label, and what the model took it for;
@@ -52,6 +52,7 @@ def write_bundle(
     classes: tuple[str, ...],
     maps: Callable[[np.ndarray], np.ndarray],
     *,
+    about: str,
     settings: dict,
     gain: float = 2.0,
     resize: str = "bilinear",
@@ -68,6 +69,7 @@ def write_bundle(
         verdicts: of the whole set.
         classes: the model's class names, which `verdicts` number.
         maps: for positions (k,), at most `CHUNK`, returns their maps (k, gh, gw).
+        about: what the maps are and of which model, for people.
         settings: what made the maps, as JSON can hold it; gain, resize and colors are added.
         gain, resize: as in `amplify`.
         colors: of the maps, one of `MAP_COLORMAPS`.
@@ -91,7 +93,7 @@ def write_bundle(
             f"There are no colours {colors!r}; choose from {', '.join(MAP_COLORMAPS)}."
         )
     drawing = {"gain": gain, "resize": resize, "colors": colors}
-    about = json.dumps({**settings, **drawing}, indent=2, ensure_ascii=False) + "\n"
+    made = json.dumps({**settings, **drawing}, indent=2, ensure_ascii=False) + "\n"
     table = _table(indices, verdicts, classes)
 
     # a zip takes one file at a time: values wait beside it while the pictures are written
@@ -115,8 +117,8 @@ def write_bundle(
             progress(start + len(chunk), len(indices))
 
         archive.writestr(_member("images.csv"), table.to_csv(index=False, lineterminator="\n"))
-        archive.writestr(_member("settings.json"), about)
-        readme = {"n": len(indices), "total": len(images), "name": images.name}
+        archive.writestr(_member("settings.json"), made)
+        readme = {"n": len(indices), "total": len(images), "name": images.name, "about": about}
         readme |= {"gh": shape[0], "gw": shape[1], "gain": gain, "colors": colors}
         archive.writestr(_member("README.txt"), _README.format(**readme))
         values.seek(0)

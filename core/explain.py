@@ -5,7 +5,7 @@ import torch
 
 from core.attention import extract
 from core.errors import InputError
-from core.model import VisionTransformer
+from core.model import VisionTransformer, ViTConfig
 
 METHODS = ("attention", "rollout")
 
@@ -29,13 +29,23 @@ def explain(
     Raises:
         InputError: there is no such method, layer or head.
     """
-    config = model.config
+    return map_of(extract(model, images), model.config, method, layer=layer, head=head)
+
+
+def map_of(
+    attention: torch.Tensor,
+    config: ViTConfig,
+    method: str,
+    *,
+    layer: int | None = None,
+    head: int | None = None,
+) -> torch.Tensor:
+    """As `explain`, of attention (B, L, H, T, T) that is there already."""
     if method not in METHODS:
         raise InputError(f"There is no method {method!r}; choose from {', '.join(METHODS)}.")
     for name, place, count in (("layer", layer, config.layers), ("head", head, config.heads)):
         if place is not None and not 0 <= place < count:
             raise InputError(f"There is no {name} {place}: there are 0 to {count - 1}.")
-    attention = extract(model, images)
     if method == "rollout":
         return rollout(attention, config.prefix).unflatten(-1, config.grid)
     heads = attention[:, -1 if layer is None else layer]  # (B, H, T, T)

@@ -6,6 +6,7 @@ back as a value of `forward`, never through hooks, so one model serves many thre
 
 import hashlib
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -119,7 +120,8 @@ class PatchEmbedding(nn.Module):
                 _normal(config.tokens, config.width, std=config.token_std)
             )
         else:
-            with torch.device("cpu"):  # values, even where the weights are shapes alone
+            # values, even where the weights are shapes alone
+            with torch.device("cpu") if self.cls_token.is_meta else nullcontext():
                 self.register_buffer("positions", sincos_positions(config), persistent=False)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -297,7 +299,7 @@ def sincos_positions(config: ViTConfig) -> torch.Tensor:
 
 def _normal(*shape: int, std: float) -> torch.Tensor:
     weights = torch.empty(shape)
-    # drawing nothing, torch would import a second's worth of itself
+    # where there are shapes alone, drawing would only make torch import its compiler, for a second
     return weights if weights.is_meta else weights.normal_(std=std)
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import torch
 
 from core.data import ImageSet, open_images
+from core.errors import InputError
 from core.explain import rollout
 from core.model import VisionTransformer
 
 IMAGES = 12  # from the sample scenes, and as many from the test set
+METHODS = ("attention", "rollout")  # of the maps that are kept
 
 
 class Replay:
@@ -77,7 +79,13 @@ class Frame:
     probabilities: np.ndarray
 
     def maps(self, method: str, head: int | None = None) -> np.ndarray:
-        """(n, gh, gw) by "rollout", or by "attention": of a head, from 0, or the heads' mean."""
+        """(n, gh, gw) by "rollout", or by "attention": of a head, from 0, or the heads' mean.
+
+        Raises:
+            InputError: no maps of that method are kept.
+        """
+        if method not in METHODS:
+            raise InputError(f"A replay holds maps by {' and '.join(METHODS)}, not by {method}.")
         if method == "rollout":
             return self.rollout
         return self.cls_maps.mean(axis=1) if head is None else self.cls_maps[:, head]

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.amplify import amplify_each
+from core.attention import last_layer_maps
+
 OUTCOMES = ("all", "correct", "wrong")
 ORDERS = ("data set", "most sure", "least sure", "most wrong", "attention entropy")
 
@@ -110,16 +113,22 @@ class Mean:
     Attributes:
         image: (H, W, 3) float32 in [0, 1], their mean.
         grid: (gh, gw) float32, the mean of their CLS maps of the last layer, heads averaged.
+        amplified: (H, W, 3) float32 in [0, 1], the mean of the images amplified by their own maps.
         count: how many they are.
     """
 
     image: np.ndarray
     grid: np.ndarray
+    amplified: np.ndarray
     count: int
 
 
 def mean_of(
-    images: np.ndarray, cls_rows: np.ndarray, positions: np.ndarray, grid: tuple[int, int]
+    images: np.ndarray,
+    cls_rows: np.ndarray,
+    positions: np.ndarray,
+    grid: tuple[int, int],
+    gain: float = 2.0,
 ) -> Mean:
     """The mean of some images of a set and of their maps; memory does not grow with their number.
 
@@ -128,14 +137,18 @@ def mean_of(
         cls_rows: (N, L, H, gh*gw), as in `core.attention.Extraction`.
         positions: (n,), at least one.
         grid: (gh, gw)
+        gain: of the amplification.
     """
-    image, rows = 0.0, 0.0
-    for start in range(0, len(positions), 1024):
+    count = len(positions)
+    image, maps, amplified = 0.0, 0.0, 0.0
+    for start in range(0, count, 1024):
         chunk = positions[start : start + 1024]
-        image = image + images[chunk].sum(axis=0, dtype=np.int64)
-        rows = rows + cls_rows[chunk, -1].mean(axis=1, dtype=np.float32).sum(axis=0)
-    image = (image / (255 * len(positions))).astype(np.float32)
-    return Mean(image, (rows / len(positions)).astype(np.float32).reshape(grid), len(positions))
+        pictures, own = images[chunk], last_layer_maps(cls_rows[chunk], grid)
+        image = image + pictures.sum(axis=0, dtype=np.int64)
+        maps = maps + own.sum(axis=0, dtype=np.float64)
+        amplified = amplified + amplify_each(own, pictures, gain=gain).sum(axis=0, dtype=np.float64)
+    means = (image / (255 * count), maps / count, amplified / count)
+    return Mean(*(mean.astype(np.float32) for mean in means), count)
 
 
 def most_similar(maps: np.ndarray, index: int, count: int) -> np.ndarray:

@@ -41,8 +41,10 @@ def render(selection: Selection) -> None:
             grid=config.grid,
             on_pick=lambda patch: _pick(patch, config),
             picked=query - config.prefix if query >= config.prefix else None,
-            note="Click a patch, or go there with Tab and the arrow keys, to see where *it* looks; "
+            hint="Click a patch, or go there with Tab and the arrow keys, to see where *it* looks; "
             "click it again to return to CLS.",
+            note=f"Bright patches are those that {token} weighs most in this layer: what it looks "
+            "at, not what it makes of it.",
         )
     with right:
         probabilities = np.asarray(selection.probabilities[index])
@@ -62,7 +64,14 @@ def render(selection: Selection) -> None:
     )
     title = f"Where {token} looks in each head of layer {layer}, on one colour scale"
     figure = views.head_maps(title, attention[layer - 1], config, query, look.colors)
-    show_panels(figure, "attention_heads", width=120, on_click=_choose_head, selected=head or 0)
+    show_panels(
+        figure,
+        "attention_heads",
+        width=120,
+        on_click=_choose_head,
+        selected=head or 0,
+        note="Heads look at different things at once; their average may be what none of them does.",
+    )
     _show_all(attention, config, layer, head, query, look)
     others.show(selection, index, layer, head)
 
@@ -96,15 +105,23 @@ def _show_all(
     title = f"All {layers} layers (L) and {heads} heads (H): click one to see it above"
     figure = views.all_maps(title, attention, config, shared, query, look.colors)
     selected = None if head is None else (layer - 1) * heads + head - 1
-    show_panels(figure, "attention_all", width=56, group=heads, on_click=choose, selected=selected)
+    show_panels(
+        figure,
+        "attention_all",
+        width=56,
+        group=heads,
+        on_click=choose,
+        selected=selected,
+        note="A pale map on one scale looks everywhere alike, or mostly at CLS itself.",
+    )
 
 
 def _controls(config: ViTConfig) -> tuple[int, int | None, int, Display]:
     """Layer from 1, head from 1 or None for the average, query token from 0, and display."""
     tokens = token_names(config)
     heads = ["average", *range(1, config.heads + 1)]
-    # another model may have fewer
-    links.fit("layer", 1, config.layers)
+    # another model may have more or fewer
+    links.fit_last("layer", config.layers)
     links.fit_options("head", heads, heads[0])
     links.fit_options("query", tokens, tokens[0])
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -122,7 +139,7 @@ def _controls(config: ViTConfig) -> tuple[int, int | None, int, Display]:
             width=150,
             help="The token whose attention is shown. CLS is the one that decides in the end.",
         )
-        look = display.choose()
+        look = display.choose("gain", "resize", "opacity", "colors")
     return layer, None if head == "average" else head, tokens.index(query), look
 
 

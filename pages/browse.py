@@ -30,7 +30,7 @@ def render(selection: Selection) -> None:
             help="Brightens each picture where the last layer looks (mean of its heads).",
         )
         page = pictures.choose_page("page", -(-len(selection.indices) // size))
-        look = display.choose()
+        look = display.choose("gain", "resize", "colors")
         bundle.offer(selection, look)
     shown = selection.indices[(page - 1) * size : page * size]
     figure = views.gallery(
@@ -42,6 +42,7 @@ def render(selection: Selection) -> None:
         shown,
         pictures.last_layer_maps(selection, shown) if amplified else None,
         look.gain,
+        look.resize,
     )
     show_panels(
         figure,

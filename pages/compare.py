@@ -2,19 +2,19 @@
 
 from itertools import combinations
 
+import numpy as np
 import streamlit as st
 
 from core.compare import cosine_similarity, moved_share
 from core.figures import views
 from core.figures.views import Compared
-from ui import comparison, display, library, links, navigation, shell
+from ui import comparison, display, library, links, shell
 from ui.comparison import EPOCHS, LETTERS, TRAINED
 from ui.show import show_panels, side_by_side
 from ui.sidebar import Selection
 
 
 def render(selection: Selection) -> None:
-    navigation.way_back()
     st.title("What differs?")
     st.markdown(
         "The same picture in two models, one layer against another, a head before and after "
@@ -37,7 +37,7 @@ def render(selection: Selection) -> None:
             )
             == "one scale"
         )
-        look = display.choose()
+        look = display.choose("gain", "resize", "colors")
     attributes = EPOCHS if epochs else TRAINED
     same = _choose_same(attributes, epochs)
     chosen = comparison.choose(selection, count, attributes, same)
@@ -117,6 +117,7 @@ def _show_difference(compared: list[Compared]) -> None:
         note="Red: the second looks there more. Blue: the first does. Where their patches are "
         "not equally many, a patch's attention is shared equally among its parts.",
     )
+    moved = moved_share(first.grid, second.grid)
     with st.container(horizontal=True):
         st.metric(
             "Cosine similarity",
@@ -125,7 +126,7 @@ def _show_difference(compared: list[Compared]) -> None:
         )
         st.metric(
             "Lies elsewhere",
-            f"{moved_share(first.grid, second.grid):.1%}",
+            "–" if np.isnan(moved) else f"{moved:.1%}",
             help="The share of a map that would have to move to make it the other (total "
             "variation distance of both, scaled to sum 1).",
         )

@@ -24,20 +24,25 @@ def render(selection: Selection) -> None:
     if results is None:
         st.info("These images have no labels, and the model brings no test results.")
         return
+    labels, probabilities, have_pixels = results
+    classes, predicted = selection.run.classes, probabilities.argmax(axis=1)
+    matrix = evaluate.confusion_matrix(labels, predicted, len(classes))
     # a fragment, so that a click on a cell does not draw anew what is the same for all cells
-    st.fragment(_show_matrix)(selection, *results)
-    if results[2]:
+    st.fragment(_show_matrix)(selection, labels, predicted, matrix, have_pixels)
+    _show_measures(classes, matrix, labels, probabilities)
+    if have_pixels:
         groups.show_common(selection)
-    _show_measures(selection.run.classes, *results[:2])
 
 
 def _show_matrix(
-    selection: Selection, labels: np.ndarray, probabilities: np.ndarray, have_pixels: bool
+    selection: Selection,
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    matrix: np.ndarray,
+    have_pixels: bool,
 ) -> None:
     """The matrix, and the images of the cell that is chosen."""
     classes = selection.run.classes
-    predicted = probabilities.argmax(axis=1)
-    matrix = evaluate.confusion_matrix(labels, predicted, len(classes))
     left, right = side_by_side()
     with left:
         shares = (
@@ -51,11 +56,15 @@ def _show_matrix(
             )
             == "row shares"
         )
-        share = evaluate.accuracy(labels, probabilities)
+        share = matrix.trace() / len(labels)
         figure = views.confusion(matrix, classes, shares)
         alt = f"Confusion matrix of {len(labels):,} images, {share:.1%} on the diagonal"
         show_chart(
-            figure, "confusion_matrix", alt=alt, on_click=lambda cell: _choose_cell(cell, classes)
+            figure,
+            "confusion_matrix",
+            alt=alt,
+            on_click=lambda cell: _choose_cell(cell, classes),
+            note="Off the diagonal are mistakes; that two classes are confused does not say why.",
         )
     with right:
         with st.container(horizontal=True):
@@ -66,9 +75,10 @@ def _show_matrix(
     _show_cell(selection, labels, predicted, have_pixels)
 
 
-def _show_measures(classes: tuple[str, ...], labels: np.ndarray, probabilities: np.ndarray) -> None:
+def _show_measures(
+    classes: tuple[str, ...], matrix: np.ndarray, labels: np.ndarray, probabilities: np.ndarray
+) -> None:
     """Precision, recall and F1 of every class, and calibration."""
-    matrix = evaluate.confusion_matrix(labels, probabilities.argmax(axis=1), len(classes))
     left, right = side_by_side()
     with left:
         st.markdown("**Class by class**")
@@ -79,8 +89,12 @@ def _show_measures(classes: tuple[str, ...], labels: np.ndarray, probabilities: 
         )
     with right:
         figure = views.reliability(*evaluate.calibration(labels, probabilities))
-        show_chart(figure, "confusion_calibration", alt=figure.title)
-        st.caption("Below the dashed line the model is surer than it is right.")
+        show_chart(
+            figure,
+            "confusion_calibration",
+            alt=figure.title,
+            note="Below the dashed line the model is surer than it is right.",
+        )
 
 
 def _choose_results(selection: Selection) -> tuple[np.ndarray, np.ndarray, bool] | None:
@@ -140,7 +154,8 @@ def _show_cell(selection, labels, predicted, have_pixels: bool) -> None:
         return
     label, prediction = map(classes.index, chosen)
     found = np.flatnonzero((labels == label) & (predicted == prediction))
-    st.header(f"{classes[label]} → {classes[prediction]}: {len(found):,} images")
+    names = f"{classes[label]} → {classes[prediction]}"
+    st.header(f"{links.plain(names)}: {len(found):,} images")
     if not len(found):
         st.caption("No image was ever taken so.")
         return

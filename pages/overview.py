@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import evaluate
 from core.figures import views
-from ui import navigation, pictures, shell
+from ui import links, navigation, pictures, shell
 from ui.show import show_panels, side_by_side
 from ui.sidebar import Selection
 
@@ -54,7 +54,7 @@ def _pictures(selection: Selection) -> None:
 
 def _card(selection: Selection) -> None:
     run = selection.run
-    st.header(f"The model: {run.name}")
+    st.header(f"The model: {links.plain(run.name)}")
     config = run.model.config
     with st.container(horizontal=True):
         if results := evaluate.test_results(run):

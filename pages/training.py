@@ -6,7 +6,7 @@ from core.checkpoint import Run
 from core.errors import VitascopeError
 from core.figures import views
 from core.resume import training_state
-from ui import commands, library, replay, shell
+from ui import commands, library, links, replay, shell
 from ui.show import show_chart, side_by_side
 from ui.sidebar import Selection
 
@@ -158,8 +158,8 @@ def _choose_epoch(run: Run, playing: bool, going: bool) -> int:
     first, last = int(run.history["epoch"].iloc[0]), int(run.history["epoch"].iloc[-1])
     state = st.session_state
     default = last if going else run.kept_epoch
-    linked = st.query_params.get("epoch", "")
-    epoch = state.get("epoch", int(linked) if linked.isdecimal() else default)
+    linked = links.asked_number("epoch")
+    epoch = state.get("epoch", default if linked is None else linked)
     if state.get("newest_epoch") == (run.path, epoch):
         epoch = last  # whoever stood at the newest follows it
     state["newest_epoch"] = run.path, last

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from reference import is_one_sentence, make_pictures, random_attention
 
-from core.amplify import amplify, min_max, resize_map
+from core.amplify import RESIZE, amplify, amplify_each, min_max, resize_map
 from core.errors import InputError
 
 IMAGE = make_pictures(1, 32)[0]
@@ -187,3 +187,15 @@ def test_any_array_will_do():
     np.testing.assert_allclose(half, expected, atol=5e-3)
     flipped = amplify(grid[::-1], IMAGE[::-1]).amplified[::-1]
     np.testing.assert_allclose(flipped, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("resize", RESIZE)
+def test_many_at_once_are_as_each_alone(resize):
+    images = make_pictures(5, 12)
+    maps = np.random.default_rng(0).random((5, 3, 3), np.float32)
+    maps[1] = 0.25  # constant: no map is invented
+    maps[2] *= 1e-9
+    each = [amplify(m, i, gain=3, resize=resize).amplified for m, i in zip(maps, images)]
+    found = amplify_each(maps, images, gain=3, resize=resize)
+    np.testing.assert_allclose(found, each, atol=1e-5)
+    assert found.dtype == np.float32

@@ -31,7 +31,7 @@ INDICES = rng.permutation(N)[: N - 2]
 
 def write(path, indices=INDICES, maps=MAPS.__getitem__, **options):
     options = {"settings": {"model": "Käse"}, **options}
-    write_bundle(path, IMAGES, indices, COLUMNS, CLASSES, maps, **options)
+    write_bundle(path, IMAGES, indices, COLUMNS, CLASSES, maps, **{"about": "tests", **options})
 
 
 @pytest.fixture(scope="module")

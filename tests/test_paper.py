@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from reference import is_one_sentence
 
+from core.errors import InputError
 from core.figures import paper
 from core.figures.figure import Bars, Lines, Matrix, Panel, Panels, Series
 
@@ -217,3 +219,17 @@ def test_archive_holds_the_numbers(figure):
         for name, values in figure.numbers().items():
             np.testing.assert_array_equal(arrays[name], values)
             assert arrays[name].dtype == values.dtype
+
+
+def test_class_names_lead_out_of_no_folder():
+    figure = Panels("", [Panel("../../evil_map", "", np.zeros((2, 2)))], columns=1)
+    (name,) = np.load(io.BytesIO(paper.archive(figure))).files
+    assert name == ".._.._evil_map"
+
+
+def test_a_png_that_would_take_the_memory_is_refused():
+    figure = Panels("", [Panel("p", "", np.zeros((40, 2)))], columns=1)
+    with pytest.raises(InputError) as error:
+        paper.render(figure, "png", width_mm=400, dpi=600)
+    assert is_one_sentence(error.value)
+    assert paper.render(figure, "pdf", width_mm=400, dpi=600).startswith(b"%PDF")

@@ -5,8 +5,9 @@ from reference import rollout as slow_rollout
 
 from core.attention import cls_maps, extract
 from core.data import image_set
+from core.errors import InputError
 from core.evaluate import predict
-from core.replay import Replay
+from core.replay import Replay, frame_of, kept_frame
 
 
 @pytest.fixture
@@ -89,3 +90,21 @@ def test_a_hundred_epochs_of_the_tutorials_model_fit_into_5_mb(test_set, tmp_pat
     }
     np.savez_compressed(tmp_path / "replay.npz", **arrays)
     assert (tmp_path / "replay.npz").stat().st_size < 5e6
+
+
+def test_a_frame_is_read_again_by_epoch_source_and_method(model, test_set):
+    replay = Replay(model, test_set)
+    for epoch in (2, 5):
+        replay.add(epoch)
+        model.head.bias[epoch] += 20
+    assert [kept_frame(replay.arrays, epoch) for epoch in (1, 2, 4, 9)] == [0, 2, 2, 5]
+    assert kept_frame(None, 3) == 0
+    frame = frame_of(replay.arrays, 5, "test")
+    rows = replay.arrays["cls_maps"][1, 12:].astype(np.float32)  # (12, H, gh, gw)
+    np.testing.assert_array_equal(frame.maps("attention", 1), rows[:, 1])
+    np.testing.assert_allclose(frame.maps("attention"), rows.mean(axis=1))
+    np.testing.assert_array_equal(frame.index, replay.arrays["index"][12:])
+    assert frame.maps("rollout").shape == (12, 4, 4)
+    assert (frame.probabilities.argmax(axis=1) == 2).all()
+    with pytest.raises(InputError):
+        frame.maps("relevance")

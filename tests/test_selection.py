@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import random_attention
 
+from core.amplify import amplify
 from core.selection import (
     ORDERS,
     OUTCOMES,
@@ -103,10 +104,13 @@ def test_the_mean_of_more_images_than_are_in_memory_at_once():
     images = generator.integers(0, 256, (2500, 4, 4, 3), np.uint8)
     rows = generator.random((2500, 2, 3, 4)).astype("f2")
     positions = generator.permutation(2500)[:2100]
-    mean = mean_of(images, rows, positions, (2, 2))
+    mean = mean_of(images, rows, positions, (2, 2), gain=3)
     assert mean.count == 2100
     expected = images[positions].astype(float).mean(axis=0) / 255
     np.testing.assert_allclose(mean.image, expected, rtol=1e-6)
+    maps = rows[:, 1].astype(float).mean(axis=1).reshape(-1, 2, 2)
     expected = rows[positions, 1].astype(float).mean(axis=(0, 1)).reshape(2, 2)
     np.testing.assert_allclose(mean.grid, expected, rtol=1e-5)
-    assert mean.image.dtype == mean.grid.dtype == np.float32
+    each = [amplify(m, i, gain=3).amplified for m, i in zip(maps[positions], images[positions])]
+    np.testing.assert_allclose(mean.amplified, np.mean(each, axis=0), atol=1e-5)
+    assert mean.image.dtype == mean.grid.dtype == mean.amplified.dtype == np.float32

@@ -74,7 +74,7 @@ def _offer(selection: Selection, look: Display, settings: dict) -> None:
                 width="stretch",
                 on_click="ignore",
             )
-            st.caption(f"{job.total:,} images: {job.name}")
+            st.caption(f"{job.total:,} images: {links.plain(job.name)}")
         st.caption(
             f"Each of the {len(selection.indices):,} images beside its map (last layer, mean of "
             "the heads) and its amplified picture as PNG; all maps and predictions as numbers; "
@@ -115,7 +115,9 @@ def _write(job: _Job, selection: Selection, rows, look: Display, settings: dict)
             selection.verdicts,
             selection.run.classes,
             lambda indices: last_layer_maps(rows[indices], grid),
-            settings=settings,
+            about=f"attention from CLS to the patches, last layer of {selection.run.name}, mean of "
+            "its heads",
+            settings={**settings, "map": {"method": "attention", "layer": "last", "head": "mean"}},
             gain=look.gain,
             resize=look.resize,
             colors=look.colors,
@@ -125,5 +127,8 @@ def _write(job: _Job, selection: Selection, rows, look: Display, settings: dict)
         pass
     except VitascopeError as error:
         job.problem = str(error)
+    except Exception:
+        job.problem = "The zip could not be made; the server's log says why."
+        raise
     finally:
         job.ended = True

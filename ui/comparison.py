@@ -5,6 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.checkpoint import Run
+from core.errors import InputError, VitascopeError
 from core.explain import METHODS
 from core.figures import views
 from core.figures.views import Compared
@@ -27,11 +28,12 @@ def choose(
     Args:
         same: attributes that are chosen once, for all; the others stand in a column a panel.
     """
+    choosers = _choosers(selection, runs(with_replay="epoch" in attributes))
     common = {"model": selection.run}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         for name in attributes:
             if name in same and name != "model":
-                common[name] = _CHOOSERS[name](0, selection, common["model"], count)
+                common[name] = choosers[name](0, common["model"])
     differing = [name for name in attributes if name not in same]
     chosen = [dict(common) for _ in range(count)]
     if differing:
@@ -40,104 +42,117 @@ def choose(
             with grid.cell():
                 st.markdown(f"**{LETTERS[i]}**")
                 for name in differing:
-                    values[name] = _CHOOSERS[name](i, selection, values["model"], count)
+                    values[name] = choosers[name](i, values["model"])
     return chosen
+
+
+def runs(with_replay: bool) -> dict[str, Run]:
+    """The runs that a column may have, by name: all that open, or those that kept their epochs."""
+    found = {}
+    for name, path in library.runs_by_name().items():
+        try:
+            found[name] = library.open_run(path, name)
+        except VitascopeError:
+            continue  # the sidebar tells of it
+    return {name: run for name, run in found.items() if run.replay or not with_replay}
 
 
 def _key(name: str, i: int) -> str:
     return name if i == 0 else f"{name}_{LETTERS[i].lower()}"
 
 
-def _model(i: int, selection: Selection, run: Run, count: int) -> Run:
-    if i == 0:
-        st.caption(f"Model: {run.name}, as in the sidebar")
-        return run
-    paths = library.runs_by_name()
-    names = list(paths)
-    key, other = _key("model", i), names.index(selection.run.name) + i
-    links.fit_options(key, names, names[other % len(names)])
-    name = st.selectbox("Model", names, other % len(names), key=key, bind="query-params")
-    return library.open_run(paths[name], name)
+def _share(i: int, first: int, last: int) -> int:
+    """Where a column begins: A at the last, B at the first, C in the middle, D at the quarter."""
+    return (last, first, (first + last) // 2, (3 * first + last) // 4)[i]
 
 
-def _image(i: int, selection: Selection, run: Run, count: int) -> int:
-    key, last = _key("index", i), len(selection.images) - 1
-    chosen = selection.indices
-    default = int(chosen[i % len(chosen)]) if len(chosen) else min(i, last)
-    links.fit(key, 0, last)
-    return st.number_input(
-        "Image number", 0, last, default, 1, key=key, bind="query-params", width=150
-    )
+def _choosers(selection: Selection, offered: dict[str, Run]) -> dict[str, Callable]:
+    """By attribute, what draws the choice for column i (of a run) and returns it.
 
+    Where the beginning depends on more than the column and its run, the widget's own default is
+    None: so the address always says the choice.
+    """
 
-def _layer(i: int, selection: Selection, run: Run, count: int) -> int:
-    """From 1."""
-    layers = run.model.config.layers
-    if layers == 1:
-        return 1
-    key = _key("layer", i)
-    default = max(1, layers - i * layers // (count - 1))
-    links.fit(key, 1, layers)
-    return st.slider("Layer", 1, layers, default, key=key, bind="query-params", width=200)
+    def one_of(label: str, key: str, options: list, begin, **looks):
+        links.fit_options(key, options, begin)
+        st.session_state.setdefault(key, begin)
+        return st.selectbox(label, options, None, key=key, bind="query-params", **looks)
 
+    def model(i: int, run: Run) -> Run:
+        if i == 0:
+            st.caption(f"Model: {links.plain(run.name)}, as in the sidebar")
+            return run
+        names = list(offered)
+        begin = names[(names.index(run.name) + i) % len(names)]
+        return offered[one_of("Model", _key("model", i), names, begin)]
 
-def _head(i: int, selection: Selection, run: Run, count: int) -> int | None:
-    """From 1; None is the average."""
-    heads = run.model.config.heads
-    options, key = ["average", *range(1, heads + 1)], _key("head", i)
-    links.fit_options(key, options, options[i % len(options)])
-    head = st.selectbox("Head", options, i % len(options), key=key, bind="query-params", width=150)
-    return None if head == "average" else head
+    def image(i: int, run: Run) -> int:
+        key, last = _key("index", i), len(selection.images) - 1
+        chosen = selection.indices
+        begin = int(chosen[i % len(chosen)]) if len(chosen) else min(i, last)
+        links.fit(key, 0, last)
+        asked = links.asked_number(key)
+        st.session_state.setdefault(key, begin if asked is None or asked > last else asked)
+        return st.number_input(
+            "Image number", 0, last, None, 1, key=key, bind="query-params", width=150
+        )
 
+    def layer(i: int, run: Run) -> int:
+        layers, key = run.model.config.layers, _key("layer", i)
+        if layers == 1:
+            return 1
+        links.fit_last(key, layers) if i == 0 else links.fit(key, 1, layers)
+        begin = _share(i, 1, layers)
+        return st.slider("Layer", 1, layers, begin, key=key, bind="query-params", width=200)
 
-def _method(i: int, selection: Selection, run: Run, count: int) -> str:
-    key = _key("method", i)
-    return st.selectbox(
-        "Method",
-        METHODS,
-        i % len(METHODS),
-        key=key,
-        bind="query-params",
-        width=150,
-        help="Attention: one layer. Rollout: all layers multiplied, so layer and head do not "
-        "matter (Abnar & Zuidema 2020).",
-    )
+    def head(i: int, run: Run) -> int | None:
+        options, key = ["average", *range(1, run.model.config.heads + 1)], _key("head", i)
+        begin = i % len(options)
+        links.fit_options(key, options, options[begin])
+        head = st.selectbox("Head", options, begin, key=key, bind="query-params", width=150)
+        return None if head == "average" else head
 
+    def method(i: int, run: Run) -> str:
+        return st.selectbox(
+            "Method",
+            METHODS,
+            i % len(METHODS),
+            key=_key("method", i),
+            bind="query-params",
+            width=150,
+            help="Attention: one layer. Rollout: all layers multiplied, so layer and head do not "
+            "matter (Abnar & Zuidema 2020).",
+        )
 
-def _picture(i: int, selection: Selection, run: Run, count: int) -> str:
-    names = list(_fixed_pictures(selection, run))
-    key = _key("picture", i)
-    links.fit_options(key, names, names[i % len(names)])
-    return st.selectbox("Picture", names, i % len(names), key=key, bind="query-params", width=150)
+    def picture(i: int, run: Run) -> str:
+        names = list(_fixed_pictures(selection, run))
+        return one_of("Picture", _key("picture", i), names, names[i % len(names)], width=150)
 
+    def epoch(i: int, run: Run) -> int:
+        first, last = int(run.replay["epoch"][0]), int(run.replay["epoch"][-1])
+        if first == last:
+            return first
+        key, kept = _key("epoch", i), kept_frame(run.replay, run.kept_epoch) or last
+        links.fit(key, first, last)
+        begin = _share(i, first, kept)
+        return st.slider("Epoch", first, last, begin, key=key, bind="query-params", width=200)
 
-def _epoch(i: int, selection: Selection, run: Run, count: int) -> int:
-    first, last = int(run.replay["epoch"][0]), int(run.replay["epoch"][-1])
-    if first == last:
-        return first
-    key = _key("epoch", i)
-    kept = kept_frame(run.replay, run.kept_epoch) or last
-    default = max(first, kept - i * (kept - first) // (count - 1))
-    links.fit(key, first, last)
-    return st.slider("Epoch", first, last, default, key=key, bind="query-params", width=200)
-
-
-_CHOOSERS: dict[str, Callable] = {
-    "model": _model,
-    "image": _image,
-    "layer": _layer,
-    "head": _head,
-    "method": _method,
-    "picture": _picture,
-    "epoch": _epoch,
-}
+    return {
+        "model": model,
+        "image": image,
+        "layer": layer,
+        "head": head,
+        "method": method,
+        "picture": picture,
+        "epoch": epoch,
+    }
 
 
 def compared(selection: Selection, chosen: list[dict], same: list[str]) -> list[Compared]:
     """The maps that were chosen."""
     look_up = _of_epoch if "epoch" in chosen[0] else _of_model
     return [
-        look_up(selection, values, f"{letter}  {_words(values, same)}".strip())
+        look_up(selection, values, letter, _words(values, same))
         for letter, values in zip(LETTERS, chosen)
     ]
 
@@ -159,7 +174,7 @@ def _words(values: dict, same: list[str]) -> str:
     return ", ".join(words)
 
 
-def _of_model(selection: Selection, values: dict, name: str) -> Compared:
+def _of_model(selection: Selection, values: dict, letter: str, name: str) -> Compared:
     run, index = values["model"], values["image"]
     config = run.model.config
     images = selection.open_at(config.image_size)
@@ -170,20 +185,28 @@ def _of_model(selection: Selection, values: dict, name: str) -> Compared:
         layer, head = config.layers, None  # they make no difference to it
     elif layer != values["layer"] or head != values["head"]:
         name += f" (layer {layer}, " + (f"head {head})" if head else "average of the heads)")
+    name = name.strip()
     grid = library.explanation(
         run, images, index, values["method"], layer - 1, None if head is None else head - 1
     )
-    said = library.verdict(run, images, index)
-    note = views.verdict_note(said, 0, run.classes)
-    return Compared(name, images.images[index], grid, note, views.is_right(said, 0))
+    known = run.fingerprint == selection.run.fingerprint and images is selection.images
+    said, at = (selection.verdicts, index) if known else (library.verdict(run, images, index), 0)
+    note = views.verdict_note(said, at, run.classes)
+    return Compared(letter, name, images.images[index], grid, note, views.is_right(said, at))
 
 
-def _of_epoch(selection: Selection, values: dict, name: str) -> Compared:
+def _of_epoch(selection: Selection, values: dict, letter: str, name: str) -> Compared:
     run, head = values["model"], values["head"]
     epoch = kept_frame(run.replay, values["epoch"]) or int(run.replay["epoch"][0])
     if epoch != values["epoch"]:
         name += f" (epoch {epoch})"
-    source, place = _fixed_pictures(selection, run)[values["picture"]]
+    fixed = _fixed_pictures(selection, run)
+    if values["picture"] not in fixed:
+        raise InputError(
+            f"The {values['picture']} of {run.name} is of images that are not chosen; choose a "
+            "scene, or another picture for each column."
+        )
+    source, place = fixed[values["picture"]]
     images = fixed_images(selection, run, source)
     frame = frame_of(run.replay, epoch, source)
     if head and head > run.model.config.heads:
@@ -194,7 +217,7 @@ def _of_epoch(selection: Selection, values: dict, name: str) -> Compared:
         images.labels_in(run.classes)[index : index + 1], frame.probabilities[place : place + 1]
     )
     note = views.verdict_note(said, 0, run.classes)
-    return Compared(name, images.images[index], grid, note, views.is_right(said, 0))
+    return Compared(letter, name, images.images[index], grid, note, views.is_right(said, 0))
 
 
 def _fixed_pictures(selection: Selection, run: Run) -> dict[str, tuple[str, int]]:

@@ -9,6 +9,10 @@ from ui.show import show_panels
 from ui.sidebar import Selection
 
 SHOWN = 60  # images of a cell at once
+MEANS = (
+    "A mean shows what is common, such as an object in the middle, and hides what single images "
+    "do; a mean map that is nearly even does not say that every map is."
+)
 
 
 def show_cell(selection: Selection, positions: np.ndarray) -> None:
@@ -28,11 +32,12 @@ def show_cell(selection: Selection, positions: np.ndarray) -> None:
         on_click=lambda panel: navigation.open_image(shown[panel]),
         keep_place=True,
     )
+    look = display.shown("gain", "colors")
+    mean = library.mean(selection.run, selection.images, positions, look.gain)
     figure = views.mean_pictures(
-        f"What these {len(positions):,} have in common",
-        {"mean image": library.mean(selection.run, selection.images, positions)},
+        f"What these {len(positions):,} have in common", {"mean image": mean}, look.colors
     )
-    show_panels(figure, "confusion_mean", width=128, group=3)
+    show_panels(figure, "confusion_mean", width=128, group=3, note=MEANS)
 
 
 def show_common(selection: Selection) -> None:
@@ -47,7 +52,7 @@ def show_common(selection: Selection) -> None:
             key="common",
             bind="query-params",
         )
-        look = display.choose()
+        look = display.choose("gain", "colors")
     columns = selection.verdicts
     if kind == "each class":
         groups = {
@@ -60,14 +65,13 @@ def show_common(selection: Selection) -> None:
             "wrong": np.flatnonzero(columns.known & ~columns.correct),
         }
     means = {
-        name: library.mean(selection.run, selection.images, positions)
+        name: library.mean(selection.run, selection.images, positions, look.gain)
         for name, positions in groups.items()
         if len(positions)
     }
     figure = views.mean_pictures(
         f"Means of {kind}: picture, attention (last layer, all heads), amplified",
         means,
-        look.gain,
         look.colors,
     )
     show_panels(
@@ -75,6 +79,5 @@ def show_common(selection: Selection) -> None:
         "confusion_common",
         width=104,
         group=3,
-        note="A mean shows what is common, such as an object in the middle, and hides what single "
-        "images do; a mean map that is nearly even does not say that every map is.",
+        note=MEANS,
     )

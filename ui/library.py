@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 import streamlit as st
+import torch
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core import checkpoint, data
@@ -16,7 +17,7 @@ from core.checkpoint import Run, RunEntry
 from core.data import ImageSet
 from core.errors import DataError, VitascopeError
 from core.evaluate import predict, test_results
-from core.explain import explain
+from core.explain import map_of
 from core.heads import cls_entropy
 from core.selection import Mean, Verdicts, mean_of, verdicts
 from ui.settings import settings
@@ -202,33 +203,24 @@ def _attention(model: str, image_set: str, index: int, _run: Run, _images: Image
     return attention
 
 
-def mean(run: Run, images: ImageSet, positions: np.ndarray) -> Mean:
+def mean(run: Run, images: ImageSet, positions: np.ndarray, gain: float) -> Mean:
     """What some of the images have in common (see `core.selection.mean_of`)."""
-    key = (run.fingerprint, images.fingerprint, positions.tobytes())
+    key = (run.fingerprint, images.fingerprint, positions.tobytes(), gain)
     return _mean(key, run, images, positions)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=512, show_spinner=False)
 def _mean(key, _run: Run, _images: ImageSet, _positions: np.ndarray) -> Mean:
     rows = extraction(_run, _images).cls_rows
-    return mean_of(_images.images, rows, _positions, _run.model.config.grid)
+    return mean_of(_images.images, rows, _positions, _run.model.config.grid, gain=key[-1])
 
 
 def explanation(
     run: Run, images: ImageSet, index: int, method: str, layer: int, head: int | None
 ) -> np.ndarray:
-    """Map (gh, gw) float32 of one image, read-only; arguments as in `core.explain.explain`."""
-    key = (run.fingerprint, images.fingerprint, index, method, layer, head)
-    return _explanation(key, run, images)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _explanation(key, _run: Run, _images: ImageSet) -> np.ndarray:
-    _, _, index, method, layer, head = key
-    picture = _images.images[index : index + 1]
-    grid = explain(_run.model, picture, method, layer=layer, head=head)[0].cpu().numpy()
-    grid.flags.writeable = False
-    return grid
+    """Map (gh, gw) float32 of one image; arguments as in `core.explain.explain`."""
+    of_image = torch.from_numpy(attention(run, images, index)[None])  # (1, L, H, T, T)
+    return map_of(of_image, run.model.config, method, layer=layer, head=head)[0].numpy()
 
 
 def verdict(run: Run, images: ImageSet, index: int) -> Verdicts:
@@ -244,9 +236,9 @@ def _verdict(key, _run: Run, _images: ImageSet) -> Verdicts:
 
 
 def cls_maps(run: Run, images: ImageSet, indices: tuple[int, ...]) -> np.ndarray:
-    """CLS maps (n, L, H, gh, gw) of a few images, read-only; from the extraction if it is there."""
+    """CLS maps (n, L, H, gh, gw) float32 of a few images; from the extraction if it is there."""
     if is_extracted(run, images):
-        rows = extraction(run, images).cls_rows[list(indices)]
+        rows = extraction(run, images).cls_rows[list(indices)].astype(np.float32)
         return rows.reshape(*rows.shape[:3], *run.model.config.grid)
     return _cls_maps(run.fingerprint, images.fingerprint, indices, run, images)
 

@@ -6,6 +6,7 @@ something that is not here.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlencode
@@ -16,26 +17,30 @@ from core.errors import InputError
 from ui.sidebar import Selection
 
 HERE = Path(__file__).parent / "address"
-DISPLAY = ("gain", "resize", "opacity", "colors")
 # What each column of a comparison may choose; the model of the first is the sidebar's.
 COLUMN = ("index", "layer", "head", "method", "picture", "epoch")
 EVERYWHERE = ("model", "images", "class", "outcome", "order")
 # The keys of a page's bound widgets.
 OF_PAGE = {
     "overview": (),
-    "browse": ("page", "size", "amplified", *DISPLAY),
-    "attention": (*("index", "layer", "head", "query", "scale", "others", *DISPLAY),),
+    "browse": ("page", "size", "amplified", "gain", "resize", "colors"),
+    "attention": (
+        *("index", "layer", "head", "query", "scale", "others"),
+        *("gain", "resize", "opacity", "colors"),
+    ),
     "compare": (
-        *("compare", "panels", "same", "same_epochs", "pair", "scale", *DISPLAY),
+        *("compare", "panels", "same", "same_epochs", "pair", "scale", "gain", "resize", "colors"),
         *COLUMN,
         *(f"{key}_{letter}" for key in ("model", *COLUMN) for letter in "bcd"),
     ),
-    "confusion": ("results", "cells", "label", "taken_for", "cell_page", "common", *DISPLAY),
+    "confusion": (
+        *("results", "cells", "label", "taken_for", "cell_page", "common", "gain", "colors"),
+    ),
     "training": ("beside", "over", "smoothing", "published", "epoch", "replay", "picture"),
 }
-# What a link always says: defaults of these depend on what else is installed or filtered, and the
-# address loses the sidebar's for a moment when somebody is quick to go on from a page.
-PINNED = (*EVERYWHERE, "index", "same", "model_b", "model_c", "model_d")
+# Where a part of the page runs on its own, what the server knew of its choices when the whole page
+# ran may be old.
+IN_PARTS = ("confusion", "training")
 
 _address = st.components.v2.component(
     "vitascope_address",
@@ -55,6 +60,8 @@ def arrive() -> None:
 def enter(page: str, selection: Selection) -> None:
     """Remember where we are, for figures that are drawn by a fragment on its own."""
     run, images = selection.run, selection.images
+    if page != "attention":
+        st.session_state.pop("came_from", None)
     st.session_state["here"] = {
         "page": page,
         "model": {"name": run.name, "fingerprint": run.fingerprint},
@@ -62,10 +69,26 @@ def enter(page: str, selection: Selection) -> None:
     }
 
 
+def asked_number(key: str) -> int | None:
+    """The whole number that the address names; None where it names none."""
+    text = st.query_params.get(key, "")
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
 def fit(key: str, low: int, high: int) -> None:
     """Move a number that was chosen into the range that its widget has now."""
     if key in st.session_state:
         st.session_state[key] = min(max(st.session_state[key], low), high)
+
+
+def fit_last(key: str, last: int) -> None:
+    """As `fit` from 1 to the last; whoever stood at the last that was there before stays at it."""
+    state = st.session_state
+    before = state.get(f"last {key}")
+    state[f"last {key}"] = last
+    if before is not None and state.get(key) == before:
+        state[key] = last
+    fit(key, 1, last)
 
 
 def fit_options(key: str, options: Sequence, default) -> None:
@@ -83,20 +106,35 @@ def choices() -> dict:
 def note_refused() -> None:
     """Say which values of a link are not shown because they are not here; once a visit."""
     asked = st.session_state["asked"]
+    page = st.session_state["here"]["page"]
     for key, wanted in asked.items():
-        shown = st.session_state.get(key)
-        if key == "index" or key not in _keys(st.session_state["here"]["page"]) or shown is None:
-            continue  # the page tells of an index itself, with those that there are
-        values = shown if isinstance(shown, list) else [shown]
+        if key not in _keys(page) or key not in st.session_state:
+            continue
+        if key == "index" and page == "attention":
+            continue  # it tells of that itself, with the images that there are
+        shown = st.session_state[key]
+        values = shown if isinstance(shown, list) else [] if shown is None else [shown]
         refused = [value for value in wanted if not any(_says(value, v) for v in values)]
         if refused:
-            names = " and ".join(f"“{value}”" for value in refused)
-            instead = ", ".join(map(str, values)) or "all"
+            names = " and ".join(map(quoted, refused))
+            nothing = "all" if key == "class" else "none"
+            instead = ", ".join(quoted(str(value)) for value in values) or nothing
             st.warning(
                 f"The link asks for {key} {names}, which is not here; this shows {instead}.",
                 icon=":material/link_off:",
             )
     asked.clear()
+
+
+def plain(text: str) -> str:
+    """Words of a file, such as a class's name, for a place where Streamlit reads Markdown."""
+    return re.sub(r"([\\`*_\[\]<>$~])", r"\\\1", text)
+
+
+def quoted(text: str) -> str:
+    """Words of a link or a file, for a message: Streamlit reads no Markdown in them."""
+    short = text if len(text) <= 60 else f"{text[:59]}…"
+    return "`" + short.replace("`", "'").replace("\n", " ") + "`"
 
 
 def _says(text: str, value) -> bool:
@@ -109,18 +147,24 @@ def _says(text: str, value) -> bool:
 
 
 def copy_button() -> None:
-    """A button that puts the page's address into the clipboard."""
-    pinned = {key: value for key, value in choices().items() if key in PINNED}
-    texts = {
-        key: value if isinstance(value, list) else [str(value)] for key, value in pinned.items()
-    }
-    _address(key="address", data={"pinned": texts})
+    """A button that puts the page's address into the clipboard.
+
+    The address leaves out what is as a widget's default is now; but that may depend on what is
+    installed, or on the model, so a link says it.
+    """
+    in_parts = st.session_state["here"]["page"] in IN_PARTS
+    sure = (*EVERYWHERE, "index") if in_parts else _keys(st.session_state["here"]["page"])
+    pinned = {key: value for key, value in choices().items() if key in sure}
+    texts = _texts(pinned).items()
+    lists = {key: value if isinstance(value, list) else [str(value)] for key, value in texts}
+    _address(key="address", data={"pinned": lists})
 
 
 def settings(key: str, title: str) -> dict:
     """What made a figure: the page, all its choices, a link, and on what data.
 
-    Fingerprints tell whether another machine's model and images are the same to the last bit.
+    Fingerprints tell whether the sidebar's model and images are, on another machine, the same to
+    the last bit.
     """
     made = {"figure": key, "title": title, **st.session_state["here"], "choices": choices()}
     return {**made, "link": address(made)}
@@ -128,39 +172,49 @@ def settings(key: str, title: str) -> dict:
 
 def address(made: dict) -> str:
     """The address, relative to any page, that shows what settings say."""
-    texts = {
-        key: str(v).lower() if isinstance(v, bool) else v for key, v in made["choices"].items()
-    }
     path = "." if made["page"] == "overview" else made["page"]  # the default page's path is empty
-    return f"{path}?{urlencode(texts, doseq=True)}"
+    return f"{path}?{urlencode(_texts(made['choices']), doseq=True)}"
 
 
 def parse_settings(content: bytes) -> dict:
-    """Settings that were saved beside a figure.
+    """Settings that were saved beside a figure; what they do not know is left out.
 
     Raises:
         InputError: it is something else.
     """
     try:
         found = json.loads(content)
-        page, wanted = found["page"], dict(found["choices"])
-        if page not in OF_PAGE:
-            raise KeyError(page)
-    except (ValueError, TypeError, KeyError) as error:
+        page, wanted = found["page"], found["choices"]
+        about = {what: dict(found.get(what) or {}) for what in ("model", "images")}
+        choices = {key: value for key, value in wanted.items() if key in _keys(page)}
+        if page not in OF_PAGE or not all(map(_is_choice, choices.values())):
+            raise ValueError
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError("This is not a settings file that Vitascope saved.") from error
-    found["choices"] = {key: value for key, value in wanted.items() if key in _keys(page)}
-    return found
+    return {"page": page, "choices": choices, **about}
+
+
+def _is_choice(value) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return all(isinstance(one, str | int | float | bool) for one in values)
 
 
 def strangers(found: dict, selection: Selection) -> list[str]:
     """Which of "model" and "images" are called as those of the settings, but are others."""
-    strange = []
-    for what, chosen in (("model", selection.run), ("images", selection.images)):
-        made_with = found.get(what) or {}
-        same_name = made_with.get("name") == chosen.name
-        if same_name and made_with.get("fingerprint") != chosen.fingerprint:
-            strange.append(what)
-    return strange
+    return [
+        what
+        for what, chosen in (("model", selection.run), ("images", selection.images))
+        if found[what].get("name") == chosen.name
+        and found[what].get("fingerprint") != chosen.fingerprint
+    ]
+
+
+def _texts(values: dict) -> dict:
+    """As widgets write them into the URL; nothing of several is said, too."""
+    return {
+        key: str(value).lower() if isinstance(value, bool) else [""] if value == [] else value
+        for key, value in values.items()
+    }
 
 
 def _keys(page: str) -> tuple[str, ...]:

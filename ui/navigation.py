@@ -48,7 +48,10 @@ def open_image(index: int) -> None:
 
 
 def way_back() -> None:
-    """A link to the page from where an image was opened; it is as it was left."""
+    """A link to the page from where an image was opened; it is as it was left.
+
+    Whoever went elsewhere meanwhile is not offered it any more.
+    """
     if name := st.session_state.get("came_from"):
         icon = ":material/arrow_back:"
         st.page_link(path_of(name), label=f"Back to {name.capitalize()}", icon=icon)

@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from core.figures import views
+from ui import links
 from ui.show import side_by_side
 from ui.sidebar import Selection
 
@@ -20,7 +21,7 @@ def choose(selection: Selection) -> int:
             "Image number",
             min_value=0,
             max_value=len(selection.images) - 1,
-            value=_first(selection),  # which the address need not say
+            value=None,  # so that the address always says it: which is the first may change
             step=1,
             key="index",
             bind="query-params",
@@ -28,7 +29,8 @@ def choose(selection: Selection) -> int:
         )
     columns = selection.verdicts
     outcome = {True: " :green[✓]", False: " :red[✗]", None: ""}[views.is_right(columns, index)]
-    title.title(f"#{index}  {views.verdict_note(columns, index, selection.run.classes)}{outcome}")
+    said = links.plain(views.verdict_note(columns, index, selection.run.classes))
+    title.title(f"#{index}  {said}{outcome}")
     position = np.flatnonzero(selection.indices == index)
     at = int(position[0]) if len(position) else None
     with walk:
@@ -46,24 +48,17 @@ def choose(selection: Selection) -> int:
 def _wanted_index(selection: Selection) -> int:
     """The image that was clicked or linked to, else the first of the chosen ones."""
     count = len(selection.images)
-    first = _first(selection)
-    linked = st.query_params.get("index")
-    if "index" in st.session_state:
-        index = st.session_state["index"]
-        index = index if 0 <= index < count else first  # another set may have fewer
-    elif linked is None or (linked.isdecimal() and int(linked) < count):
-        index = int(linked or first)
-    else:
-        index = first
+    first = int(selection.indices[0]) if len(selection.indices) else 0
+    wanted = st.session_state.get("index", links.asked_number("index"))
+    if wanted is not None and 0 <= wanted < count:  # another set may have fewer
+        return wanted
+    if "index" not in st.session_state and (linked := st.query_params.get("index")) is not None:
         st.warning(
-            f"There is no image {linked}: {selection.images.name} has 0 to {count - 1}.",
+            f"There is no image {links.quoted(linked)}: {links.plain(selection.images.name)} has "
+            f"0 to {count - 1}.",
             icon=":material/link_off:",
         )
-    return index
-
-
-def _first(selection: Selection) -> int:
-    return int(selection.indices[0]) if len(selection.indices) else 0
+    return first
 
 
 def _step_button(selection: Selection, label: str, icon: str, to: int) -> None:

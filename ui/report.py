@@ -11,7 +11,7 @@ from ui.sidebar import Selection
 def add(figure: Figure, note: str, settings: dict) -> None:
     """Collect a figure; it is kept for as long as the browser's visit lasts."""
     _entries().append((figure, note, settings))
-    st.toast(f"“{figure.title}” is in the report.", icon=":material/note_add:")
+    st.toast(f"“{links.plain(figure.title)}” is in the report.", icon=":material/note_add:")
 
 
 def _entries() -> list[tuple[Figure, str, dict]]:
@@ -41,18 +41,22 @@ def show(selection: Selection) -> None:
 
 def _show_entries() -> None:
     entries = _entries()
-    for i, (figure, _, _) in enumerate(entries):
+
+    def remove(entry: tuple) -> None:
+        entries[:] = [other for other in entries if other is not entry]
+
+    for i, entry in enumerate(entries):
         with st.container(
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
         ):
-            st.markdown(f"{i + 1}. {figure.title}", width="content")
+            st.markdown(f"{i + 1}. {links.plain(entry[0].title)}", width="content")
             st.button(
                 "Remove",
                 icon=":material/close:",
                 key=f"remove_{i}",
                 type="tertiary",
-                on_click=entries.pop,
-                args=(i,),
+                on_click=remove,
+                args=(entry,),
             )
     title = st.text_input("Title", "What the model looks at", key="report_title")
     st.download_button(

@@ -33,13 +33,21 @@ def side_by_side(width: int = 440):
     return grid.cell(), grid.cell()
 
 
-def show_panels(figure: Panels, key: str, *, width: int, note: str = "", **options) -> None:
-    """Pictures and maps with their title, export and note; arguments as in `ui.panels.draw`."""
+def show_panels(
+    figure: Panels, key: str, *, width: int, note: str = "", hint: str = "", **options
+) -> None:
+    """Pictures and maps with their title and export.
+
+    Args:
+        note: what the figure says and does not say, plain text; it goes into a report, too.
+        hint: what can be done with it on the page.
+        width, options: as in `ui.panels.draw`.
+    """
     with st.container(gap="xsmall"):
         _header(figure, key, note)
         panels.draw(figure, key=key, width=width, **options)
-        if note:
-            st.caption(note)
+        if note or hint:
+            st.caption(f"{note} {hint}".strip())
 
 
 def show_bars(figure: Bars, key: str) -> None:
@@ -61,6 +69,7 @@ def show_chart(
 
     Args:
         alt: one sentence that says what the chart shows, for those who cannot see it.
+        note: as in `show_panels`.
         on_click: called with the `customdata` of a clicked point before the page runs again.
     """
 
@@ -81,7 +90,7 @@ def _header(figure: Figure, key: str, note: str) -> None:
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"
     ):
-        st.markdown(f"**{figure.title}**", width="content")
+        st.markdown(f"**{links.plain(figure.title)}**", width="content")
         # a fragment, so that opening it runs nothing else anew
         st.fragment(_export)(figure, key, note, links.settings(key, figure.title))
 
@@ -98,8 +107,8 @@ def _export(figure: Figure, key: str, note: str, settings: dict) -> None:
         return
     with popover:
         with st.container(horizontal=True):
-            width = st.number_input("Width in mm", 20, 500, 170, 5, key=f"{key}_width", width=130)
-            dpi = st.number_input("Dots an inch", 50, 1200, 300, 50, key=f"{key}_dpi", width=130)
+            width = st.number_input("Width in mm", 20, 400, 170, 5, key=f"{key}_width", width=130)
+            dpi = st.number_input("Dots an inch", 50, 600, 300, 50, key=f"{key}_dpi", width=130)
 
         st.caption(f"PNG: {int(width / 25.4 * dpi):,} pixels wide")
 

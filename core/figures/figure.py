@@ -25,6 +25,8 @@ class Panel:
         note: small lines below the panel.
         right: whether the note tells of a right (True) or wrong (False) prediction; None of none.
         alt: what to call it for those who cannot see it, where the caption does not say.
+        size: (H, W) of the picture that a map lies over, where it is not that of all panels.
+        cell: what to call a value of a map that covers several pixels.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Panel:
     note: str = ""
     right: bool | None = None
     alt: str = ""
+    size: tuple[int, int] | None = None
+    cell: str = "patch"
 
     @property
     def is_image(self) -> bool:

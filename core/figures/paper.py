@@ -5,6 +5,7 @@ and its captions are measured in.
 """
 
 import io
+import re
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from core.errors import InputError
 from core.figures.figure import UNNAMED, Bars, Figure, Lines, Matrix, Panel, Panels
 from core.figures.palette import MATRIX_COLORS, PALETTE, is_light
 
+_MOST_PIXELS = 100e6  # of a PNG: 400 MB in memory
 _MM = 1 / 25.4  # inches, matplotlib's unit of length
 _POINT = 25.4 / 72  # mm
 _LEADING = 1.3 * _POINT  # mm from line to line, a point of font size
@@ -80,6 +83,7 @@ def render(figure: Figure, format: str, *, width_mm: float = 170, dpi: int = 300
 
     Raises:
         ValueError: the format is another one.
+        InputError: a PNG would have more than 100 million pixels.
     """
     if format not in _NO_DATE:
         raise ValueError(f"There is no format {format!r}; choose from {', '.join(_NO_DATE)}.")
@@ -88,6 +92,12 @@ def render(figure: Figure, format: str, *, width_mm: float = 170, dpi: int = 300
     # "default" first: a notebook's own style does not change what is printed
     with _settings_lock, style.context(["default", _STYLE]):
         page = _draw(figure, width_mm).page
+        pixels = np.prod(page.get_size_inches() * dpi)
+        if format == "png" and pixels > _MOST_PIXELS:
+            raise InputError(
+                f"A PNG of {pixels / 1e6:,.0f} million pixels is more than a machine can take; "
+                "choose a smaller width or resolution, or a PDF."
+            )
         page.savefig(file, format=format, dpi=dpi, metadata=metadata)
     return file.getvalue()
 
@@ -478,5 +488,7 @@ def _csv(frame: pd.DataFrame, header: bool = True) -> str:
 def archive(figure: Figure) -> bytes:
     """The numbers as NumPy's NPZ, compressed: `figure.numbers()` by name, without pickles."""
     file = io.BytesIO()
-    np.savez_compressed(file, **figure.numbers())
+    # names are of people's classes, and must not lead out of a folder they are unpacked in
+    numbers = {re.sub(r"[/\\]", "_", name): values for name, values in figure.numbers().items()}
+    np.savez_compressed(file, **numbers)
     return file.getvalue()

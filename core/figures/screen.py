@@ -1,13 +1,12 @@
 """Figures for the browser and the notebook, with plotly; `paper` draws the same ones for print."""
 
-from functools import cache, singledispatch
+from functools import singledispatch
 
-import matplotlib
 import numpy as np
 import plotly.graph_objects as go
 
 from core.figures.figure import UNNAMED, Bars, Figure, Lines, Matrix
-from core.figures.palette import MAP_COLORS, MATRIX_COLORS, PALETTE, is_light
+from core.figures.palette import MATRIX_COLORS, PALETTE
 
 _AXIS = {"zeroline": False, "automargin": True}
 _LAYOUT = {
@@ -171,37 +170,3 @@ def _counts(figure: Lines) -> bool:
 def _middle(figure: Lines) -> float:
     places = np.concatenate([np.asarray(line.x, float) for line in figure.series])
     return (places.min() + places.max()) / 2 if len(places) else 0
-
-
-def map_pixels(
-    values: np.ndarray, limits: tuple[float, float], colors: str = MAP_COLORS
-) -> np.ndarray:
-    """A map (h, w) in its colours, (h, w, 3) uint8.
-
-    Args:
-        limits: (low, high) of the colours.
-        colors: one of `palette.MAP_COLORMAPS`, or `palette.DIFFERENCE_COLORS`.
-    """
-    low, high = limits
-    scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    return _table(colors)[np.clip(scaled * 256, 0, 255).astype(np.uint8)]
-
-
-@cache
-def _table(colors: str) -> np.ndarray:
-    """The 256 colours of a colour map, (256, 3) uint8; matplotlib builds them anew every time."""
-    return matplotlib.colormaps[colors](np.arange(256), bytes=True)[:, :3]
-
-
-def cell_colors(
-    values: np.ndarray, limits: tuple[float, float], colors: str = MAP_COLORS
-) -> list[list[tuple[str, str]]]:
-    """For every cell of a map (h, w) its colour and an ink that reads on it, as "#rrggbb"."""
-    pixels = map_pixels(values, limits, colors)
-    return [
-        [
-            (f"#{r:02x}{g:02x}{b:02x}", "#000000" if light else "#ffffff")
-            for (r, g, b), light in zip(row, lights)
-        ]
-        for row, lights in zip(pixels.tolist(), is_light(pixels / 255).tolist())
-    ]

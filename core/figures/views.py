@@ -13,8 +13,7 @@ from core.amplify import AmplificationSteps, amplify
 from core.attention import token_maps
 from core.checkpoint import Run
 from core.figures.figure import Bars, Lines, Matrix, Panel, Panels, Series
-from core.figures.palette import DIFFERENCE_COLORS, MAP_COLORS
-from core.figures.screen import map_pixels
+from core.figures.palette import DIFFERENCE_COLORS, MAP_COLORS, map_pixels
 from core.model import ViTConfig
 from core.recipes import published_history
 from core.replay import frame_of
@@ -43,6 +42,7 @@ def gallery(
     indices: np.ndarray,
     maps: np.ndarray | None = None,
     gain: float = 2.0,
+    resize: str = "bilinear",
 ) -> Panels:
     """Pictures with label and prediction.
 
@@ -55,7 +55,7 @@ def gallery(
     for i, index in enumerate(indices.tolist()):
         picture = images[index]
         if maps is not None:
-            picture = amplify(maps[i], picture, gain=gain).amplified
+            picture = amplify(maps[i], picture, gain=gain, resize=resize).amplified
         note = verdict_note(verdicts, index, classes).replace(" → ", "\n→ ")
         right, alt = is_right(verdicts, index), f"#{index}"
         panels.append(Panel(f"image_{index}", "", picture, note=note, right=right, alt=alt))
@@ -223,22 +223,19 @@ def reliability(table: pd.DataFrame, error: float) -> Lines:
     return Lines(title, "confidence", "accuracy", series, percent=True)
 
 
-def mean_pictures(
-    title: str, means: dict[str, Mean], gain: float = 2.0, colors: str = MAP_COLORS
-) -> Panels:
-    """Mean image, mean map and their amplification of every group of images, by its name."""
+def mean_pictures(title: str, means: dict[str, Mean], colors: str = MAP_COLORS) -> Panels:
+    """Mean image, mean map and mean amplified image of every group of images, by its name."""
     scale = (
         min(float(mean.grid.min()) for mean in means.values()),
         max(float(mean.grid.max()) for mean in means.values()),
     )
     panels = []
     for name, mean in means.items():
-        steps = amplify(mean.grid, mean.image, gain=gain)
         note = f"{mean.count:,} image" + "s" * (mean.count != 1)
         panels += [
             Panel(f"{name}_image", name, mean.image, note=note),
             Panel(f"{name}_map", "mean attention", mean.grid, scale),
-            Panel(f"{name}_amplified", "amplified", steps.amplified),
+            Panel(f"{name}_amplified", "mean amplified", mean.amplified),
         ]
     size = panels[0].values.shape[:2]
     return Panels(title, panels, 6 if len(means) > 1 else 3, colors, size)
@@ -397,17 +394,23 @@ class Compared:
     """One of several maps that stand beside each other.
 
     Attributes:
-        name: a word or two that tell it from the others.
+        letter: what to call it for short.
+        name: what tells it from the others.
         picture: (H, W, 3) uint8.
         grid: (gh, gw), its map.
         note: what the model says of the picture; `right` as in `Panel`.
     """
 
+    letter: str
     name: str
     picture: np.ndarray
     grid: np.ndarray
     note: str = ""
     right: bool | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.letter}  {self.name}".strip()
 
 
 def comparison(
@@ -428,10 +431,10 @@ def comparison(
     high = max(float(one.grid.max()) for one in compared)
     images, maps, amplified = [], [], []
     for one in compared:
-        letter = one.name.split(maxsplit=1)[0]
+        letter = one.letter
         steps = amplify(one.grid, one.picture, gain=gain, resize=resize)
         images.append(
-            Panel(f"{letter}_image", one.name, one.picture, note=one.note, right=one.right)
+            Panel(f"{letter}_image", one.title, one.picture, note=one.note, right=one.right)
         )
         maps.append(
             Panel(
@@ -440,25 +443,25 @@ def comparison(
                 one.grid,
                 (low, high) if shared else None,
                 numbers=one.grid.size <= READABLE,
+                size=one.picture.shape[:2],
             )
         )
         amplified.append(Panel(f"{letter}_amplified", f"{letter}: × {gain:g}", steps.amplified))
-    size = compared[0].picture.shape[:2]
-    return Panels(title, [*images, *maps, *amplified], len(compared), colors, size)
+    return Panels(title, [*images, *maps, *amplified], len(compared), colors)
 
 
 def difference(first: Compared, second: Compared) -> Panels:
     """Where the second map has more (red) and less (blue) than the first."""
     values = compare.difference(first.grid, second.grid)
-    most = float(np.abs(values).max())
-    names = [one.name.split(maxsplit=1)[0] for one in (first, second)]
+    most = float(np.abs(values).max()) or 1.0  # of maps that are the same, all is the middle
+    whose = f"{second.letter} − {first.letter}"
     panel = Panel(
         "difference",
-        f"{second.name} less {first.name}",
+        f"{second.title} less {first.title}",
         values,
         (-most, most),
         numbers=values.size <= READABLE,
-        unit=f"{names[1]} − {names[0]}",
+        unit=whose,
+        cell="patch" if first.grid.shape == second.grid.shape else "part",
     )
-    title = f"Difference {names[1]} − {names[0]}"
-    return Panels(title, [panel], 1, DIFFERENCE_COLORS, second.picture.shape[:2])
+    return Panels(f"Difference {whose}", [panel], 1, DIFFERENCE_COLORS, second.picture.shape[:2])

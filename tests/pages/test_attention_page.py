@@ -120,3 +120,13 @@ def test_another_model_may_have_fewer_layers_and_other_heads(start):
     at.selectbox(key="model").select("tiny").run()
     assert not at.exception
     assert at.button_group(key="head").value == "average"
+
+
+def test_whoever_stands_at_the_last_layer_stays_at_the_last(start):
+    at = start("attention", "elsewhere")
+    assert at.slider(key="layer").value == 2
+    at.selectbox(key="model").select("tiny").run()
+    assert at.slider(key="layer").value == 3
+    at.slider(key="layer").set_value(1).run()
+    at.selectbox(key="model").select("elsewhere").run()
+    assert at.slider(key="layer").value == 1

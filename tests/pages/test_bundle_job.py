@@ -53,3 +53,12 @@ def test_what_cannot_be_written_is_told(selection, tmp_path):
     gone = SimpleNamespace(name=str(tmp_path / "gone"))
     job = write(selection, tmp_path, folder=gone)
     assert "cannot be written" in job.problem
+
+
+def test_what_nobody_foresaw_is_told_and_logged(selection, tmp_path):
+    selection.verdicts = None
+    job = bundle._Job("all", len(selection.indices), TemporaryDirectory(dir=tmp_path))
+    with pytest.raises(AttributeError):
+        bundle._write(job, selection, selection.cls_rows, Display(), {})
+    assert job.ended
+    assert "could not be made" in job.problem

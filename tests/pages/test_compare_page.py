@@ -1,8 +1,10 @@
 """The Compare page's maps and differences against the core's."""
 
+import shutil
+
 import numpy as np
 import pytest
-from reading import panels, panels_of
+from reading import complaint, panels, panels_of
 
 from core.attention import cls_maps
 from core.compare import cosine_similarity, difference
@@ -99,3 +101,25 @@ def test_two_epochs_of_the_training(start, tiny):
     np.testing.assert_allclose(shown(at)[1], frames[1, 0].ravel(), atol=1e-6)
     at.selectbox(key="method").select("rollout").run()
     np.testing.assert_allclose(shown(at)[0], tiny.replay["rollout"][2, 3].ravel(), atol=1e-6)
+
+
+def test_a_picture_that_one_of_the_runs_did_not_see(start):
+    at = start(
+        "compare",
+        compare="training epochs",
+        picture="test image 2",
+        same_epochs=["head", "method", "epoch", "picture"],
+    )
+    assert not at.exception
+    assert "elsewhere is of images that are not chosen" in complaint(at)
+    at.selectbox(key="picture").select("scene 2").run()
+    assert names(at) == ["A  tiny", "B  elsewhere"]
+
+
+def test_a_run_that_kept_no_epochs_is_not_offered(start, runs, tmp_path):
+    shutil.copytree(runs, tmp_path / "runs")
+    (tmp_path / "runs" / "elsewhere" / "replay.npz").unlink()
+    query = {"compare": "training epochs", "same_epochs": ["picture", "head", "method", "epoch"]}
+    at = start("compare", checkpoints=tmp_path / "runs", **query)
+    assert not at.exception
+    assert at.selectbox(key="model_b").options == ["tiny"]

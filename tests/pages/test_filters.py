@@ -118,7 +118,7 @@ def test_previous_and_next_walk_the_filtered_order(start, columns):
 def test_a_link_to_an_image_that_is_not_here(start, asked):
     at = start("attention", index=asked)
     assert not at.exception
-    assert f"no image {asked}" in complaint(at)
+    assert f"no image `{asked}`" in complaint(at)
     assert "0 to 199" in complaint(at)
     shown = 1 if asked == "1.5" else 0  # Streamlit takes the whole part
     assert at.title[0].value.startswith(f"#{shown} ")

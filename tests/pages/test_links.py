@@ -57,28 +57,42 @@ def settings_of(at, name) -> dict:
         state = at.session_state._state.filtered_state
         patch.setattr(st, "session_state", state)
         found = links.settings("figure", "A figure")
-        assert links.parse_settings(json.dumps(found).encode()) == found
+        parsed = links.parse_settings(json.dumps(found).encode())
+        assert parsed.items() <= found.items()
+        assert links.address(parsed) == found["link"]
         return found
 
 
 @pytest.mark.parametrize(
     ("name", "link", "told"),
     [
-        ("attention", {"layer": "99"}, "layer “99”, which is not here; this shows 3."),
-        ("attention", {"head": "7"}, "head “7”, which is not here; this shows average."),
-        ("attention", {"query": "patch 99"}, "patch 99”, which is not here; this shows CLS."),
+        ("attention", {"layer": "99"}, "layer `99`, which is not here; this shows `3`."),
+        ("attention", {"head": "7"}, "head `7`, which is not here; this shows `average`."),
+        (
+            "attention",
+            {"query": "patch 99"},
+            "query `patch 99`, which is not here; this shows `CLS`.",
+        ),
         (
             "browse",
             {"class": ["cat", "zebra"]},
-            "class “zebra”, which is not here; this shows cat.",
+            "class `zebra`, which is not here; this shows `cat`.",
         ),
-        ("browse", {"page": "99"}, "page “99”"),
+        ("browse", {"page": "99"}, "page `99`"),
         (
             "compare",
             {"model_b": "gone"},
-            "model_b “gone”, which is not here; this shows elsewhere.",
+            "model_b `gone`, which is not here; this shows `elsewhere`.",
         ),
-        ("training", {"epoch": "99"}, "epoch “99”, which is not here; this shows"),
+        ("compare", {"index": "9999"}, "index `9999`, which is not here; this shows `0`."),
+        ("confusion", {"label": "zebra"}, "label `zebra`, which is not here; this shows none."),
+        ("training", {"epoch": "99"}, "epoch `99`, which is not here; this shows"),
+        (
+            "browse",
+            {"order": "![x](https://evil.example/x.png)"},
+            "`![x](https://evil.example/x.png)`",
+        ),
+        ("browse", {"order": "`" + 100 * "x"}, "`'" + 58 * "x" + "…`"),
     ],
 )
 def test_a_stale_value_is_told_once(start, name, link, told):
@@ -93,10 +107,30 @@ def test_what_a_link_says_of_defaults_is_not_refused(start, defaults):
     assert complaints(start("attention", **defaults)) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"page": "x", "choices": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"page": "x", "choices": {}}'),
+        *(b'{"page": "browse", "choices": []}', b'{"page": "browse", "choices": {}, "model": "x"}'),
+        b'{"page": "browse", "choices": {"order": null}}',
+        b'{"page": "browse", "choices": {"class": [{}]}}',
+    ],
+)
 def test_what_are_no_settings(content):
     with pytest.raises(InputError):
         links.parse_settings(content)
+
+
+def test_nothing_that_is_the_same_for_all_is_a_choice_too(start):
+    at = start("compare", same="")
+    made = settings_of(at, "compare")
+    assert made["choices"]["same"] == []
+    again = start("compare", None, **parse_qs(urlsplit(made["link"]).query, keep_blank_values=True))
+    assert panels_of(again, "compare_maps") == panels_of(at, "compare_maps")
+
+
+def test_words_of_files_are_no_markdown():
+    assert links.plain("![x](y) *b* `c` <d> $e$ f_g") == (r"!\[x\](y) \*b\* \`c\` \<d\> \$e\$ f\_g")
 
 
 def test_settings_of_another_model_of_that_name():

@@ -3,16 +3,19 @@
 // On the way to another page, Streamlit first adds this page without its own choices to the browser's
 // history, then the other one, then that again with each of its choices. Of these, only the other
 // page as it is in the end is worth coming back to.
-let isLeaving = false, isArriving = false
+// So, too, with one click that changes several choices: what follows the first change completes it.
+let isLeaving = false, hasStepped = false
 const { pushState, replaceState } = history
 history.pushState = function (state, title, url) {
   const stays = new URL(url, location.href).pathname === location.pathname
   if (stays && isLeaving) return
-  if (!stays) [isLeaving, isArriving] = [false, true]
-  return (stays && isArriving ? replaceState : pushState).call(this, state, title, url)
+  const completes = stays && hasStepped
+  isLeaving = false
+  hasStepped = true
+  return (completes ? replaceState : pushState).call(this, state, title, url)
 }
 for (const kind of ["pointerdown", "keydown"]) {
-  addEventListener(kind, () => { isLeaving = isArriving = false }, { capture: true })
+  addEventListener(kind, () => { isLeaving = hasStepped = false }, { capture: true })
 }
 addEventListener("click", event => {
   isLeaving = event.composedPath().some(node => node.matches?.("a[href], .leads-on"))
@@ -46,6 +49,7 @@ export default function ({ data, parentElement }) {
     const text = address(data.pinned)
     try {
       await copy(text, parentElement)
+      status.textContent = "" // else the same word again is not read out
       button.textContent = status.textContent = "Copied"
     } catch {
       prompt("Copy this link:", text)

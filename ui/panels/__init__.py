@@ -14,7 +14,7 @@ import streamlit as st
 from PIL import Image
 
 from core.figures.figure import Panel, Panels
-from core.figures.screen import cell_colors, map_pixels
+from core.figures.palette import cell_colors, map_pixels
 
 HERE = Path(__file__).parent
 HOVER_UP_TO = 1024  # values of a map; those of larger ones would outweigh their picture
@@ -115,6 +115,7 @@ def _describe(panel: Panel, place: tuple[int, int, int, int], colors: str) -> di
         return about
     rows, columns = panel.values.shape
     about |= {"shape": (rows, columns), "wide": rows == 1 < columns, "unit": panel.unit}
+    about |= {"size": panel.size, "cell": panel.cell}
     if panel.values.size <= HOVER_UP_TO or panel.numbers:
         # six digits are more than anybody reads, and a third of what float32 would take
         about["values"] = np.round(panel.values, 6).ravel().tolist()

@@ -36,8 +36,8 @@ function span(name, first, count) {
 }
 
 // "patch 6 (row 2, column 2), pixels x 8–15, y 8–15", for a place of a map or of a grid of patches
-function where(row, column, [rows, columns], size) {
-  const patch = `patch ${row * columns + column + 1}`
+function where(row, column, [rows, columns], size, cell) {
+  const patch = `${cell ?? "patch"} ${row * columns + column + 1}`
   if (!size || rows === 1) return patch
   const height = size[0] / rows, width = size[1] / columns
   const pixels = `${span("x", Math.round(column * width), Math.round(width))}, ` +
@@ -47,7 +47,7 @@ function where(row, column, [rows, columns], size) {
 }
 
 function tell(panel, row, column, shape, size) {
-  const place = where(row, column, shape, size)
+  const place = where(row, column, shape, panel.size ?? size, panel.cell)
   const isOwn = panel.shape && panel.shape[0] === shape[0] && panel.shape[1] === shape[1]
   if (!panel.values || !isOwn) return place
   return `${place}: ${panel.values[row * shape[1] + column].toFixed(4)} ${panel.unit}`

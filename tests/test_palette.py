@@ -2,8 +2,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from core.figures.palette import DIFFERENCE_COLORS, MAP_COLORMAPS
-from core.figures.screen import cell_colors, map_pixels
+from core.figures.palette import DIFFERENCE_COLORS, MAP_COLORMAPS, cell_colors, map_pixels
+from core.figures.views import Compared, difference
 
 
 @pytest.mark.parametrize("colors", [*MAP_COLORMAPS, DIFFERENCE_COLORS])
@@ -26,3 +26,12 @@ def test_numbers_can_be_read_on_every_colour(colors):
     for color, ink in cell_colors(np.linspace(0, 1, 256)[None], (0, 1), colors)[0]:
         light, dark = sorted((luminance(color), luminance(ink)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_maps_that_do_not_differ_are_drawn_as_the_middle():
+    grid = np.full((2, 2), 0.25)
+    one = Compared("A", "one", np.zeros((8, 8, 3), np.uint8), grid)
+    (panel,) = difference(one, one).panels
+    assert panel.limits == (-1, 1)
+    middle = matplotlib.colormaps[DIFFERENCE_COLORS](128, bytes=True)[:3]
+    assert (map_pixels(panel.values, panel.limits, DIFFERENCE_COLORS) == middle).all()
