@@ -31,16 +31,23 @@ def render(selection: Selection) -> None:
 
     left, right = side_by_side()
     with left:
+        patch = query - config.prefix if query >= config.prefix else None
         show_panels(
             views.result(
-                f"Where {token} looks ({whose})", image, steps, look.gain, look.opacity, look.colors
+                f"Where {token} looks ({whose})",
+                image,
+                steps,
+                look.gain,
+                look.opacity,
+                look.colors,
+                patch,
             ),
             "attention_result",
             width=236,
             group=2,
             grid=config.grid,
             on_pick=lambda patch: _pick(patch, config),
-            picked=query - config.prefix if query >= config.prefix else None,
+            picked=patch,
             hint="Click a patch, or go there with Tab and the arrow keys, to see where *it* looks; "
             "click it again to return to CLS.",
             note=f"Bright patches are those that {token} weighs most in this layer: what it looks "
@@ -102,7 +109,7 @@ def _show_all(
         )
         == "one scale"
     )
-    title = f"All {layers} layers (L) and {heads} heads (H): click one to see it above"
+    title = f"All {layers} layers (L) and {heads} heads (H)"
     figure = views.all_maps(title, attention, config, shared, query, look.colors)
     selected = None if head is None else (layer - 1) * heads + head - 1
     show_panels(
@@ -113,6 +120,7 @@ def _show_all(
         on_click=choose,
         selected=selected,
         note="A pale map on one scale looks everywhere alike, or mostly at CLS itself.",
+        hint="Click one to see it above.",
     )
 
 

@@ -114,8 +114,8 @@ def _show_difference(compared: list[Compared]) -> None:
         views.difference(first, second),
         "compare_difference",
         width=320,
-        note="Red: the second looks there more. Blue: the first does. Where their patches are "
-        "not equally many, a patch's attention is shared equally among its parts.",
+        note=f"Red: {second.letter} looks there more. Blue: {first.letter} does. Where their "
+        "patches are not equally many, a patch's attention is shared equally among its parts.",
     )
     moved = moved_share(first.grid, second.grid)
     with st.container(horizontal=True):

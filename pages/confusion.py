@@ -25,6 +25,12 @@ def render(selection: Selection) -> None:
         st.info("These images have no labels, and the model brings no test results.")
         return
     labels, probabilities, have_pixels = results
+    if not have_pixels:
+        name = selection.run.test_set.get("name", "its test set")
+        st.markdown(
+            f":material/info: This is how **{links.plain(selection.run.name)}** did on "
+            f"**{links.plain(name)}**; the images chosen in the sidebar are not those."
+        )
     classes, predicted = selection.run.classes, probabilities.argmax(axis=1)
     matrix = evaluate.confusion_matrix(labels, predicted, len(classes))
     # a fragment, so that a click on a cell does not draw anew what is the same for all cells

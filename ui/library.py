@@ -98,12 +98,13 @@ def _open_run(path: Path, stamps: tuple[int, ...]) -> Run:
 @st.cache_data(ttl="5s", show_spinner=False)
 def sources() -> tuple[list[str], list[str]]:
     """What `core.data.open_images` can open here, and what is wrong with places that it can't."""
-    found, problems = ["samples"], []
+    found, problems = [], []
     for place in settings().data:
         try:
             found += data.find_sources(place)
         except DataError as error:
             problems.append(str(error))
+    found.append("samples")  # after what somebody named
     if data.has_cifar10():
         found += ["cifar10:test", "cifar10:train"]
     return found, problems

@@ -10,6 +10,9 @@ from ui.sidebar import Selection
 
 def add(figure: Figure, note: str, settings: dict) -> None:
     """Collect a figure; it is kept for as long as the browser's visit lasts."""
+    if any(other == settings for _, _, other in _entries()):
+        st.toast(f"“{links.plain(figure.title)}” is in the report already.")
+        return
     _entries().append((figure, note, settings))
     st.toast(f"“{links.plain(figure.title)}” is in the report.", icon=":material/note_add:")
 
@@ -19,24 +22,26 @@ def _entries() -> list[tuple[Figure, str, dict]]:
 
 
 def show(selection: Selection) -> None:
-    """The collected figures in a popover; settings of a figure can be opened there, too."""
-    popover = st.popover("Figures", icon=":material/description:", key="figures", on_change="rerun")
-    if not popover.open:
-        return
-    with popover:
-        st.markdown("**Report**")
-        if _entries():
-            _show_entries()
-        else:
-            st.caption("Export → *Add to report* at a figure collects it here, for one HTML file.")
-        st.markdown("**Open a figure's settings**")
-        st.file_uploader(
-            "The JSON that was exported with a figure; it opens the page as it was.",
-            type="json",
-            key="settings",
-        )
-        if uploaded := st.session_state["settings"]:
-            _open(uploaded.getvalue(), selection)
+    """A button to the collected figures, where settings of a figure can be opened, too."""
+    if st.button("Figures", icon=":material/description:"):
+        _show_figures(selection)
+
+
+@st.dialog("Figures")
+def _show_figures(selection: Selection) -> None:
+    st.markdown("**Report**")
+    if _entries():
+        _show_entries()
+    else:
+        st.caption("Export → *Add to report* at a figure collects it here, for one HTML file.")
+    st.markdown("**Open a figure's settings**")
+    uploaded = st.file_uploader(
+        "The JSON that was exported with a figure; it opens the page as it was, in a new tab.",
+        type="json",
+        key="settings",
+    )
+    if uploaded:
+        _open(uploaded.getvalue(), selection)
 
 
 def _show_entries() -> None:
@@ -74,7 +79,20 @@ def _show_entries() -> None:
 def _written(title: str, entries: list[tuple[Figure, str, dict]]) -> bytes:
     from core.figures import report  # matplotlib's printing half is only loaded to print
 
-    return report.render(title, [report.Entry(*entry) for entry in entries])
+    return report.render(
+        title,
+        [
+            report.Entry(figure, f"{note}\n{_source(settings)}".strip(), settings)
+            for figure, note, settings in entries
+        ],
+    )
+
+
+def _source(settings: dict) -> str:
+    """Of which model, images and image a figure is."""
+    index = settings["choices"].get("index")
+    image = "" if index is None else f", image {index}"
+    return f"{settings['model']['name']} on {settings['images']['name']}{image}."
 
 
 def _open(content: bytes, selection: Selection) -> None:

@@ -59,7 +59,7 @@ def start() -> None:
         links.note_refused()
     with st.sidebar.container(horizontal=True, vertical_alignment="center", gap="small"):
         links.copy_button()
-        st.fragment(report.show)(selection)
+        report.show(selection)
     _settle()
 
 

@@ -1,6 +1,7 @@
 """A figure on a page: its title, the figure, what it says, and a way to take it home."""
 
 import json
+import re
 from collections.abc import Callable
 
 import streamlit as st
@@ -75,8 +76,11 @@ def show_chart(
 
     def clicked():
         points = st.session_state[key]["selection"]["points"]
-        if points:
-            on_click(tuple(points[0]["customdata"]))
+        # a click on the selected point takes the selection away, but is a click on it all the same
+        point = tuple(points[0]["customdata"]) if points else st.session_state.get(f"{key} point")
+        st.session_state[f"{key} point"] = point
+        if point:
+            on_click(point)
 
     select = {"on_select": clicked, "selection_mode": "points"} if on_click else {}
     with st.container(gap="xsmall"):
@@ -128,18 +132,24 @@ def _export(figure: Figure, key: str, note: str, settings: dict) -> None:
                     st.download_button(
                         kind,
                         lambda kind=kind: content(kind),  # made when it is asked for
-                        file_name=f"{key}.{kind.lower()}",
+                        file_name=f"{_stem(figure, settings)}.{kind.lower()}",
                         mime=mime,
                         icon=icon,
                         key=f"{key}_{kind}",
                         on_click="ignore",
                     )
-        st.button(
+        if st.button(
             "Add to report",
             icon=":material/note_add:",
             key=f"{key}_add",
             width="stretch",
-            on_click=report.add,
-            args=(figure, note, settings),
             help="Collects figures for one HTML file; it is under Figures in the sidebar.",
-        )
+        ):
+            report.add(figure, note, settings)
+
+
+def _stem(figure: Figure, settings: dict) -> str:
+    """What to call a file of a figure, so that those of several images do not bear one name."""
+    words = re.findall(r"[a-z0-9]+", figure.title.lower())
+    index = settings["choices"].get("index")
+    return "-".join([*words[:10], *([] if index is None else [f"image-{index}"])]) or "figure"

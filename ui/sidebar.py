@@ -137,7 +137,8 @@ def _choose_images(run: Run) -> tuple[ImageSet, Callable[[int], ImageSet]]:
             on_change=_show_uploads,
         )
     if images.skipped:
-        with st.expander(f"{len(images.skipped)} files skipped", icon=":material/broken_image:"):
+        files = "1 file" if len(images.skipped) == 1 else f"{len(images.skipped)} files"
+        with st.expander(f"{files} skipped", icon=":material/broken_image:"):
             st.caption("These could not be read as pictures:")
             st.code("\n".join(images.skipped[:50]), language=None)
     unknown = [name for name in images.classes if name not in run.classes]

@@ -27,6 +27,7 @@ class Panel:
         alt: what to call it for those who cannot see it, where the caption does not say.
         size: (H, W) of the picture that a map lies over, where it is not that of all panels.
         cell: what to call a value of a map that covers several pixels.
+        marked: (left, top, width, height) of a frame, as shares of the panel's own.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Panel:
     alt: str = ""
     size: tuple[int, int] | None = None
     cell: str = "patch"
+    marked: tuple[float, float, float, float] | None = None
 
     @property
     def is_image(self) -> bool:

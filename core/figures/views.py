@@ -98,17 +98,24 @@ def result(
     gain: float,
     opacity: float = 0.5,
     colors: str = MAP_COLORS,
+    patch: int | None = None,
 ) -> Panels:
     """An image (H, W, 3) uint8, its map, the map laid over it, and the amplified image.
 
     Args:
         opacity: of the map where it lies over the image, in [0, 1].
+        patch: the one that looks, row by row from 0, gets a frame; None of CLS.
     """
+    (gh, gw), marked = steps.grid.shape, None
+    if patch is not None:
+        marked = (patch % gw / gw, patch // gw / gh, 1 / gw, 1 / gh)
+    over = overlaid(image, steps, opacity, colors)
+    numbers = steps.grid.size <= READABLE
     panels = [
-        Panel("image", "image", image),
-        Panel("attention", "attention", steps.grid, numbers=steps.grid.size <= READABLE),
-        Panel("overlay", f"overlaid at {opacity:.0%}", overlaid(image, steps, opacity, colors)),
-        Panel("amplified", f"amplified × {gain:g}", steps.amplified),
+        Panel("image", "image", image, marked=marked),
+        Panel("attention", "attention", steps.grid, numbers=numbers, marked=marked),
+        Panel("overlay", f"overlaid at {opacity:.0%}", over, marked=marked),
+        Panel("amplified", f"amplified × {gain:g}", steps.amplified, marked=marked),
     ]
     return Panels(title, panels, columns=4, colors=colors, size=image.shape[:2])
 
@@ -372,7 +379,8 @@ def replay_maps(
                 alt=f"{i + 1} map",
             ),
         ]
-    return Panels(f"{run.name}, after epoch {epoch}", panels, columns=8)
+    what = {"samples": "sample scenes", "test": "test images"}[source]
+    return Panels(f"{run.name}, after epoch {epoch}: {what}", panels, columns=8)
 
 
 def replay_probabilities(run: Run, epoch: int, source: str, place: int, label: int) -> Bars:

@@ -109,7 +109,7 @@ def test_axe_finds_only_what_is_streamlits_own(
     if look not in streamlits_own:
         found = look_at(bare_url, *look).evaluate(VIOLATIONS)
         streamlits_own[look] = {kind for kind, _ in found}
-    page = look_at(f"{server.url}/{name}?model=tiny&class=cat", *look)
+    page = look_at(f"{server.url}/{name}?model=tiny&class=cat&label=cat&taken_for=cat", *look)
     found = page.evaluate(VIOLATIONS)
     assert [(kind, what) for kind, what in found if kind not in streamlits_own[look]] == []
     pictures = page.locator("img, canvas, [role=img], [data-testid=stPlotlyChart]")

@@ -49,6 +49,38 @@ def test_the_browsers_back_button_does_too(visit):
     expect(back).to_be_in_viewport()
 
 
+def test_a_click_that_changes_two_choices_is_one_step_back(visit):
+    page = visit("/confusion?model=tiny&label=cat&taken_for=dog")
+    page.locator(".scatterlayer .point").first.hover(force=True)
+    expect(page.locator(".hoverlayer .hovertext")).to_contain_text("airplane")
+    page.mouse.down()
+    page.mouse.up()
+    expect(page.get_by_role("heading", name=re.compile("^airplane → airplane: "))).to_be_visible()
+    expect(page).to_have_url(re.compile("taken_for=airplane"))
+    settled(page)
+    page.go_back()
+    expect(page.get_by_role("heading", name=re.compile("^cat → dog: "))).to_be_visible()
+
+
+def test_a_link_after_a_change_of_model_shows_the_same(clipboard, stranger, visit):
+    page = visit("/attention?model=tiny&index=5&layer=2", by=clipboard)
+    page.get_by_test_id("stSidebar").get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name="elsewhere").click()
+    words = page.get_by_text(re.compile(r"^Where CLS looks \(layer 2, "))
+    expect(words).to_be_visible()
+    settled(page)
+    page.get_by_test_id("stSidebar").get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name="tiny").click()
+    expect(title(page)).to_contain_text("#5 ")
+    settled(page)
+    told = page.get_by_text(re.compile(r"^Where CLS looks \(layer \d, ")).inner_text()
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    for link in (page.evaluate("navigator.clipboard.readText()"), page.url):
+        again = visit(link[link.index("/attention") :], by=stranger)
+        expect(again.get_by_text(told)).to_be_visible()
+
+
 def test_every_step_is_one_step_of_the_browsers_back_button(visit):
     page = visit("/browse?model=tiny&class=cat&page=1")
     thumbnails(page).nth(3).click()
@@ -158,7 +190,7 @@ def test_columns_of_a_comparison_are_in_the_link(stranger, visit):
     again = visit(page.url[page.url.index("/compare") :], by=stranger)
     captions = page.locator(".st-key-compare_maps figcaption")
     expect(captions.first).to_have_text("A  layer 3")
-    expect(captions.nth(2)).to_have_text("C  layer 2")
+    expect(captions.nth(2)).to_have_text("C  layer 3")
     expect(again.locator(".st-key-compare_maps figcaption")).to_have_text(
         captions.all_inner_texts()
     )
@@ -194,9 +226,11 @@ def test_a_figure_at_a_width_and_its_settings_bring_it_back(stranger, visit, tmp
 
     other = visit("/", by=stranger)
     other.get_by_role("button", name="Figures").click()
+    dialog = other.get_by_role("dialog")
+    expect(dialog).to_be_visible()
     file = {"name": "settings.json", "mimeType": "application/json", "buffer": settings}
-    other.locator("input[type=file]").last.set_input_files([file])
-    link = other.get_by_role("link", name="Open")
+    dialog.locator("input[type=file]").set_input_files([file])
+    link = dialog.get_by_role("link", name="Open")
     expect(link).to_be_visible()
     with stranger.expect_page() as opened:
         link.click()
@@ -214,10 +248,14 @@ def test_a_report_of_chosen_figures_opens_alone(stranger, visit, tmp_path):
     page.get_by_test_id("stSidebar").get_by_role("link", name="Confusion").click()
     expect(title(page)).to_have_text("What is taken for what?")
     export_of(page, "confusion_matrix").get_by_role("button", name="Add to report").click()
+    expect(page.get_by_text("Confusion matrix: images” is in the report")).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Figures").click()
     file = tmp_path / "report.html"
-    file.write_bytes(saved(page, page.get_by_role("button", name="Download the report")))
+    dialog = page.get_by_role("dialog")
+    download = dialog.get_by_role("button", name="Download the report")
+    expect(download).to_be_in_viewport()
+    file.write_bytes(saved(page, download))
     alone = stranger.new_page()
     asked = []
     alone.on("request", lambda request: asked.append(request.url))

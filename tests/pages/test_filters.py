@@ -132,9 +132,9 @@ def test_another_set_is_entered_at_an_image_it_has(start, tmp_path, samples):
     (tmp_path / "few").mkdir()
     for i in range(3):
         Image.fromarray(samples.images[i]).save(tmp_path / "few" / f"{i}.png")
-    at = start("attention", data=tmp_path / "few", index="150")
+    at = start("attention", data=tmp_path / "few", images="Sample scenes", index="150")
     assert at.title[0].value.startswith("#150 ")
-    at.selectbox(key="images").select_index(1).run()
+    at.selectbox(key="images").select_index(0).run()  # what was named comes first
     assert not at.exception
     assert at.title[0].value.startswith("#0 ")
 

@@ -91,7 +91,7 @@ function patches(panel, { grid: [rows, columns], picked, size }, tip, choose) {
     button.tabIndex = i === start ? 0 : -1
     button.setAttribute("aria-label", words)
     button.setAttribute("aria-pressed", i === picked)
-    button.onclick = () => choose(i)
+    button.onclick = event => { if (event.detail < 2) choose(i) } // a double click picks once
     button.onfocus = () => {
       if (!button.matches(":focus-visible")) return
       const box = button.getBoundingClientRect()
