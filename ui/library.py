@@ -220,7 +220,7 @@ def explanation(
     run: Run, images: ImageSet, index: int, method: str, layer: int, head: int | None
 ) -> np.ndarray:
     """Map (gh, gw) float32 of one image; arguments as in `core.explain.explain`."""
-    of_image = torch.from_numpy(attention(run, images, index)[None])  # (1, L, H, T, T)
+    of_image = torch.tensor(attention(run, images, index))[None]  # (1, L, H, T, T)
     return map_of(of_image, run.model.config, method, layer=layer, head=head)[0].numpy()
 
 
