@@ -91,8 +91,9 @@ def _choosers(selection: Selection, offered: dict[str, Run]) -> dict[str, Callab
         chosen = selection.indices
         begin = int(chosen[i % len(chosen)]) if len(chosen) else min(i, last)
         links.fit(key, 0, last)
-        asked = links.asked_number(key)
-        st.session_state.setdefault(key, begin if asked is None or asked > last else asked)
+        if st.session_state.get(key) is None:
+            asked = links.asked_number(key)
+            st.session_state[key] = begin if asked is None or asked > last else asked
         return st.number_input(
             "Image number", 0, last, None, 1, key=key, bind="query-params", width=150
         )

@@ -77,7 +77,7 @@ def asked_number(key: str) -> int | None:
 
 def fit(key: str, low: int, high: int) -> None:
     """Move a number that was chosen into the range that its widget has now."""
-    if key in st.session_state:
+    if st.session_state.get(key) is not None:
         st.session_state[key] = min(max(st.session_state[key], low), high)
 
 
@@ -157,7 +157,7 @@ def copy_button() -> None:
     pinned = {key: value for key, value in choices().items() if key in sure}
     texts = _texts(pinned).items()
     lists = {key: value if isinstance(value, list) else [str(value)] for key, value in texts}
-    _address(key="address", data={"pinned": lists})
+    _address(key="address", data={"pinned": lists}, width="content")
 
 
 def settings(key: str, title: str) -> dict:

@@ -123,3 +123,15 @@ def test_a_run_that_kept_no_epochs_is_not_offered(start, runs, tmp_path):
     at = start("compare", checkpoints=tmp_path / "runs", **query)
     assert not at.exception
     assert at.selectbox(key="model_b").options == ["tiny"]
+
+
+def test_a_choice_that_is_cleared_begins_anew(start):
+    at = start("compare", same=["layer", "head", "method"], index="45", index_b="7")
+    at.number_input(key="index_b").set_value(None)
+    at.selectbox(key="model_b").set_value(None)
+    at.run()
+    assert not at.exception
+    assert names(at) == [
+        "A  tiny, image 45",
+        "B  elsewhere, image 1 (layer 2, average of the heads)",
+    ]

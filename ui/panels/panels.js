@@ -22,6 +22,7 @@ function picture(panel, sheet) {
 function numbers(panel) {
   const grid = element("span", "cells")
   grid.style.gridTemplateColumns = `repeat(${panel.shape[1]}, 1fr)`
+  grid.style.setProperty("--across", panel.shape[1])
   panel.cells.forEach(([color, ink], i) => {
     const cell = element("span", "cell", panel.values[i].toFixed(3))
     cell.style.background = color
