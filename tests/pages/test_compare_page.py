@@ -125,7 +125,7 @@ def test_a_run_that_kept_no_epochs_is_not_offered(start, runs, tmp_path):
     assert at.selectbox(key="model_b").options == ["tiny"]
 
 
-def test_a_choice_that_is_cleared_begins_anew(start):
+def test_a_choice_that_is_cleared_is_as_it_began(start):
     at = start("compare", same=["layer", "head", "method"], index="45", index_b="7")
     at.number_input(key="index_b").set_value(None)
     at.selectbox(key="model_b").set_value(None)
@@ -133,5 +133,5 @@ def test_a_choice_that_is_cleared_begins_anew(start):
     assert not at.exception
     assert names(at) == [
         "A  tiny, image 45",
-        "B  elsewhere, image 1 (layer 2, average of the heads)",
+        "B  elsewhere, image 7 (layer 2, average of the heads)",
     ]
