@@ -179,7 +179,11 @@ class Block(nn.Module):
         self.drop_rate = drop_rate
 
     def forward(self, x):
-        update, attention = self.attention(self.norm1(x))
+        return self.after_norm1(x, self.norm1(x))
+
+    def after_norm1(self, x, normed):
+        """What `forward` does with tokens (B, T, D) whose first LayerNorm is done."""
+        update, attention = self.attention(normed)
         x = x + self.drop_path(update)
         x = x + self.drop_path(self.mlp(self.norm2(x)))
         return x, attention

@@ -15,17 +15,20 @@ from core.model import VisionTransformer, ViTConfig
 # --- The tutorial's ViT in plain loops over images, tokens and heads, in float64 ----------------
 
 
-def forward(state, images, heads, patch):
+def forward(state, images, heads, patch, deltas=None):
     """Logits (B, classes) and attention (B, L, H, T, T), from the tutorial's key names.
 
-    A projection after the heads, which the tutorial lacks, is `…work1.fn.1.projection`.
+    A projection after the heads, which the tutorial lacks, is `…work1.fn.1.projection`. `deltas`
+    (L, H, T, T) are added to every image's attention, after the softmax.
     """
     state = {name: np.asarray(values, np.float64) for name, values in state.items()}
-    results = [_forward_one(state, np.asarray(image, np.float64), heads, patch) for image in images]
+    results = [
+        _forward_one(state, np.asarray(image, np.float64), heads, patch, deltas) for image in images
+    ]
     return np.stack([logits for logits, _ in results]), np.stack([a for _, a in results])
 
 
-def _forward_one(state, image, heads, patch):
+def _forward_one(state, image, heads, patch, deltas):
     channels, height, width = image.shape
     tokens = [state["patchembedding.cls_token"].reshape(-1)]
     for top in range(0, height, patch):
@@ -43,7 +46,8 @@ def _forward_one(state, image, heads, patch):
     layers, layer = [], 0
     while f"transformer.{layer}.work1.fn.0.weight" in state:
         name = f"transformer.{layer}"
-        update, attention = _attention(state, f"{name}.work1", tokens, heads)
+        delta = None if deltas is None else deltas[layer]
+        update, attention = _attention(state, f"{name}.work1", tokens, heads, delta)
         tokens = [token + change for token, change in zip(tokens, update)]
         for t, token in enumerate(tokens):
             hidden = _linear(
@@ -56,7 +60,7 @@ def _forward_one(state, image, heads, patch):
     return _linear(state, "mlp_head.1", _norm(state, "mlp_head.0", tokens[0])), np.stack(layers)
 
 
-def _attention(state, name, tokens, heads):
+def _attention(state, name, tokens, heads, delta):
     normed = [_norm(state, f"{name}.fn.0", token) for token in tokens]
     q, k, v = (
         [_linear(state, f"{name}.fn.1.{part}", token) for token in normed]
@@ -71,6 +75,8 @@ def _attention(state, name, tokens, heads):
             scores = np.array([q[i][mine] @ k[j][mine] / math.sqrt(size) for j in range(count)])
             weights = np.exp(scores - scores.max())
             attention[h, i] = weights / weights.sum()
+            if delta is not None:
+                attention[h, i] += delta[h, i]
             for j in range(count):
                 update[i, mine] += attention[h, i, j] * v[j][mine]
     if f"{name}.fn.1.projection.weight" in state:
@@ -134,6 +140,27 @@ def rollout(attention, prefix=1):
                 product[i, j] = sum(mixed[i, k] * result[k, j] for k in range(count))
         result = product
     return result[0, prefix:]
+
+
+def relevance(state, image, heads, patch, target, step=1e-5):
+    """Gradient relevance (T - 1,) of one image, gradients by central differences."""
+    _, (attention,) = forward(state, [image], heads, patch)
+    gradient = np.zeros(attention.shape)
+    for place in np.ndindex(attention.shape):
+        delta = np.zeros(attention.shape)
+        delta[place] = step
+        above, below = (forward(state, [image], heads, patch, s * delta)[0][0] for s in (1, -1))
+        gradient[place] = (above[target] - below[target]) / (2 * step)
+    count = attention.shape[-1]
+    result = np.eye(count)
+    for a, g in zip(attention, gradient):
+        carried = np.zeros((count, count))
+        for h in range(len(a)):
+            for i in range(count):
+                for j in range(count):
+                    carried[i, j] += max(g[h, i, j] * a[h, i, j], 0) / len(a)
+        result = result + carried @ result
+    return result[0, 1:]
 
 
 # --- Helpers ----------------------------------------------------------------------------------

@@ -1,12 +1,15 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
-from reference import is_one_sentence, make_model, make_pictures, random_attention
+from reference import as_tutorial, is_one_sentence, make_model, make_pictures, random_attention
+from reference import relevance as slow_relevance
 from reference import rollout as slow_rollout
 
 from core.attention import cls_maps, extract
 from core.errors import InputError
-from core.explain import explain, rollout
+from core.explain import METHODS, explain, rollout
 
 
 def test_identity_attention_stays_on_cls():
@@ -79,7 +82,120 @@ def test_rollout_of_pictures(model):
     np.testing.assert_allclose(explain(model, pictures, "rollout"), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [{"method": "guess"}, {"layer": 3}, {"layer": -1}, {"head": 2}])
+@pytest.mark.parametrize("fusion", ["max", "min"])
+def test_heads_fused_otherwise(fusion):
+    attention = random_attention(2, 3, 4, 6, 6).astype(np.float64)
+    fused = getattr(attention, fusion)(axis=2, keepdims=True)
+    fused /= fused.sum(axis=-1, keepdims=True)
+    found = rollout(torch.from_numpy(attention), fusion=fusion)
+    np.testing.assert_allclose(found, [slow_rollout(a) for a in fused], atol=1e-6)
+
+
+def test_rollout_from_a_later_layer():
+    attention = random_attention(2, 5, 3, 6, 6)
+    found = rollout(torch.from_numpy(attention), first_layer=3)
+    expected = [slow_rollout(a.astype(np.float64)) for a in attention[:, 3:]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_smallest_weights_are_left_out():
+    attention = random_attention(1, 2, 2, 6, 6).astype(np.float64)
+    fused = attention.mean(axis=2)[0]  # (L, T, T)
+    for layer in fused:
+        between = sorted(layer[1:, 1:].ravel())[: int(0.4 * 25)]
+        layer[1:, 1:][layer[1:, 1:] <= between[-1]] = 0
+        layer /= layer.sum(axis=-1, keepdims=True)
+    found = rollout(torch.from_numpy(attention), discard_ratio=0.4)
+    np.testing.assert_allclose(found, [slow_rollout(fused[:, None])], atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [{"fusion": "sum"}, {"first_layer": 2}, {"discard_ratio": 1}])
+def test_rollouts_that_do_not_exist(wrong):
+    with pytest.raises(InputError) as error:
+        rollout(torch.eye(5).expand(1, 2, 1, 5, 5), **wrong)
+    assert is_one_sentence(error.value)
+
+
+def test_relevance_agrees_with_central_differences(model):
+    pictures = make_pictures(2)
+    images = model.prepare(pictures).numpy()
+    state = as_tutorial(model)
+    for target in (0, 3):
+        expected = [slow_relevance(state, image, 2, 4, target) for image in images]
+        found = explain(model, pictures, "relevance", target=target).flatten(1)
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_relevance_of_attention_that_does_not_matter():
+    """Where the values are all alike, no attention changes the logits: only identity is left."""
+    model = make_model()
+    for block in model.blocks:
+        width = block.attention.qkv.out_features // 3
+        block.attention.qkv.weight[2 * width :] = 0
+        block.attention.qkv.bias[2 * width :] = 0
+    assert explain(model, make_pictures(2), "relevance").abs().max() < 1e-6
+
+
+def test_grad_cam_agrees_with_hooks(model):
+    """The same by PyTorch's hooks, on a model of its own."""
+    pictures = make_pictures(3)
+    for layer in range(3):
+        other = make_model()
+        kept = {}
+        norm = other.blocks[layer].norm1
+        norm.register_forward_hook(lambda _, __, out, kept=kept: kept.update(a=out))
+        norm.register_full_backward_hook(lambda _, __, g, kept=kept: kept.update(g=g[0]))
+        images = other.prepare(pictures).requires_grad_()
+        logits = other(images)
+        logits.max(dim=-1).values.sum().backward()
+        weights = kept["g"][:, 1:].mean(dim=1, keepdim=True)
+        expected = (weights * kept["a"][:, 1:]).sum(dim=-1).relu().detach().reshape(3, 2, 2)
+        found = explain(model, pictures, "gradcam", layer=layer)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["relevance", "gradcam"])
+def test_the_target_is_the_prediction_or_one_that_is_asked_for(model, method):
+    pictures = make_pictures(6)
+    predicted = model(model.prepare(pictures)).argmax(dim=-1)
+    default = explain(model, pictures, method)
+    assert torch.equal(explain(model, pictures, method, target=predicted), default)
+    others = (predicted + 1) % 5
+    asked = explain(model, pictures, method, target=others.numpy())
+    assert not torch.allclose(asked, default)
+    one_by_one = [
+        explain(model, pictures[i : i + 1], method, target=int(others[i])) for i in range(6)
+    ]
+    torch.testing.assert_close(torch.cat(one_by_one), asked)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_of_many_threads_on_one_model(model, method):
+    pictures = make_pictures(40)
+    alone = explain(model, pictures, method)
+    assert alone.shape == (40, 2, 2)
+    assert alone.dtype == torch.float32
+    assert (alone >= 0).all()
+    torch.testing.assert_close(explain(model, pictures, method, batch_size=7), alone)
+    with ThreadPoolExecutor(8) as pool:
+        parts = list(
+            pool.map(lambda i: explain(model, pictures[5 * i : 5 * i + 5], method), range(8))
+        )
+    torch.testing.assert_close(torch.cat(parts), alone)
+    assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"method": "guess"},
+        {"layer": 3},
+        {"layer": -1},
+        {"head": 2},
+        {"method": "relevance", "target": 5},
+        {"method": "gradcam", "target": [0, 1]},
+    ],
+)
 def test_what_is_not_there(model, wrong):
     with pytest.raises(InputError) as error:
         explain(model, make_pictures(1), **{"method": "attention", **wrong})

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.checkpoint import Run
 from core.errors import InputError, VitascopeError
-from core.explain import METHODS
+from core.explain import OF_ATTENTION
 from core.figures import views
 from core.figures.views import Compared
 from core.replay import frame_of, kept_frame
@@ -116,8 +116,8 @@ def _choosers(selection: Selection, offered: dict[str, Run]) -> dict[str, Callab
     def method(i: int, run: Run) -> str:
         return st.selectbox(
             "Method",
-            METHODS,
-            i % len(METHODS),
+            OF_ATTENTION,
+            i % len(OF_ATTENTION),
             key=_key("method", i),
             bind="query-params",
             width=150,
