@@ -96,28 +96,24 @@ def amplify_each(
         images: (n, H, W, 3) uint8.
         gain, resize: as in `amplify`.
     """
-    smooth = {} if resize == "nearest" else {"align_corners": False}
-    maps = torch.tensor(maps, dtype=torch.float32)[:, None]  # (n, 1, gh, gw)
-    maps = F.interpolate(maps, size=images.shape[1:3], mode=RESIZE[resize], **smooth)[:, 0].numpy()
-    low, high = (ends(axis=(1, 2), keepdims=True) for ends in (maps.min, maps.max))
-    flat = high - low <= FLAT * np.maximum(abs(low), abs(high))
-    shares = np.where(flat, 0, maps - low) / np.where(flat, 1, high - low)  # (n, H, W)
-    return np.clip(images * (shares * np.float32(gain / 255))[..., None], 0, 1).astype(np.float32)
+    shares = min_max(resize_map(maps, images.shape[1:3], resize), axis=(1, 2))  # (n, H, W)
+    return np.clip(images * (shares * np.float32(gain / 255))[..., None], 0, 1)
 
 
 def resize_map(grid: np.ndarray, size: tuple[int, int], method: str = "bilinear") -> np.ndarray:
-    """A map (gh, gw) at another size (H, W), float32; methods as in `amplify`."""
+    """A map (gh, gw), or n (n, gh, gw), at another size (H, W), float32; methods as in `amplify`."""
     smooth = {} if method == "nearest" else {"align_corners": False}
-    grid = torch.tensor(grid, dtype=torch.float32)[None, None]  # (1, 1, gh, gw)
-    return F.interpolate(grid, size=tuple(size), mode=RESIZE[method], **smooth)[0, 0].numpy()
+    grid = torch.tensor(grid, dtype=torch.float32)
+    flat = grid.reshape(-1, 1, *grid.shape[-2:])  # (n, 1, gh, gw)
+    resized = F.interpolate(flat, size=tuple(size), mode=RESIZE[method], **smooth)
+    return resized.reshape(*grid.shape[:-2], *size).numpy()
 
 
-def min_max(values: np.ndarray) -> np.ndarray:
-    """Values moved and scaled to [0, 1]; all zeros where they do not differ."""
-    low, high = values.min(), values.max()
-    if high - low <= FLAT * max(abs(low), abs(high)):
-        return np.zeros_like(values)
-    return (values - low) / (high - low)
+def min_max(values: np.ndarray, axis: tuple[int, ...] | None = None) -> np.ndarray:
+    """Values moved and scaled to [0, 1], over all axes or some; zeros where they do not differ."""
+    low, high = values.min(axis, keepdims=True), values.max(axis, keepdims=True)
+    differ = high - low > FLAT * np.maximum(abs(low), abs(high))
+    return np.divide(values - low, high - low, where=differ, out=np.zeros_like(values))
 
 
 def _as_floats(image: np.ndarray) -> np.ndarray:

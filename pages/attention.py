@@ -96,18 +96,10 @@ def _show_all(
     def choose(panel: int) -> None:
         st.session_state["layer"], st.session_state["head"] = panel // heads + 1, panel % heads + 1
 
-    shared = (
-        st.segmented_control(
-            "Colours of the overview",
-            ["one scale", "each its own"],
-            default="one scale",
-            required=True,
-            key="scale",
-            bind="query-params",
-            help="One scale shows how strongly each head looks at single patches; its own scale "
-            "shows where, however faintly.",
-        )
-        == "one scale"
+    shared = display.one_scale(
+        "Colours of the overview",
+        "One scale shows how strongly each head looks at single patches; its own scale shows "
+        "where, however faintly.",
     )
     title = f"All {layers} layers (L) and {heads} heads (H)"
     figure = views.all_maps(title, attention, config, shared, query, look.colors)

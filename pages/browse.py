@@ -4,7 +4,6 @@ import streamlit as st
 
 from core.figures import views
 from ui import bundle, display, navigation, pictures, shell
-from ui.show import show_panels
 from ui.sidebar import Selection
 
 PAGE_SIZES = (100, 150, 200)
@@ -44,13 +43,7 @@ def render(selection: Selection) -> None:
         look.gain,
         look.resize,
     )
-    show_panels(
-        figure,
-        "browse_grid",
-        width=96,
-        on_click=lambda panel: navigation.open_image(shown[panel]),
-        keep_place=True,
-    )
+    pictures.show_gallery(figure, "browse_grid", shown)
 
 
 def _go_to_index(selection: Selection) -> None:

@@ -26,17 +26,7 @@ def render(selection: Selection) -> None:
         count = st.segmented_control(
             "Columns", [2, 3, 4], default=2, required=True, key="panels", bind="query-params"
         )
-        shared = (
-            st.segmented_control(
-                "Colours",
-                ["one scale", "each its own"],
-                default="one scale",
-                required=True,
-                key="scale",
-                bind="query-params",
-            )
-            == "one scale"
-        )
+        shared = display.one_scale("Colours")
         look = display.choose("gain", "resize", "colors")
     attributes = EPOCHS if epochs else TRAINED
     same = _choose_same(attributes, epochs)

@@ -1,18 +1,19 @@
 """What stands in the columns of the Compare page: chosen for each, or the same for all."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import streamlit as st
 
 from core.checkpoint import Run
-from core.errors import InputError, VitascopeError
+from core.errors import InputError
 from core.explain import OF_ATTENTION
 from core.figures import views
 from core.figures.views import Compared
 from core.replay import frame_of, kept_frame
 from core.selection import verdicts
 from ui import library, links
-from ui.replay import fixed_images
+from ui.replay import fixed_images, picture_names
 from ui.sidebar import Selection
 
 LETTERS = "ABCD"
@@ -28,7 +29,10 @@ def choose(
     Args:
         same: attributes that are chosen once, for all; the others stand in a column a panel.
     """
-    choosers = _choosers(selection, runs(with_replay="epoch" in attributes))
+    offered = library.runs_by_name()
+    if "epoch" in attributes:  # only of runs that kept what they saw
+        offered = {n: path for n, path in offered.items() if (path / "replay.npz").is_file()}
+    choosers = _choosers(selection, offered)
     common = {"model": selection.run}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         for name in attributes:
@@ -46,17 +50,6 @@ def choose(
     return chosen
 
 
-def runs(with_replay: bool) -> dict[str, Run]:
-    """The runs that a column may have, by name: all that open, or those that kept their epochs."""
-    found = {}
-    for name, path in library.runs_by_name().items():
-        try:
-            found[name] = library.open_run(path, name)
-        except VitascopeError:
-            continue  # the sidebar tells of it
-    return {name: run for name, run in found.items() if run.replay or not with_replay}
-
-
 def _key(name: str, i: int) -> str:
     return name if i == 0 else f"{name}_{LETTERS[i].lower()}"
 
@@ -66,9 +59,10 @@ def _share(i: int, first: int, last: int) -> int:
     return (last, first, (first + last) // 2, (3 * first + last) // 4)[i]
 
 
-def _choosers(selection: Selection, offered: dict[str, Run]) -> dict[str, Callable]:
+def _choosers(selection: Selection, offered: dict[str, Path]) -> dict[str, Callable]:
     """By attribute, what draws the choice for column i (of a run) and returns it.
 
+    `offered` are the runs that a column may have, by name; only those that are chosen are opened.
     Where the beginning depends on more than the column and its run, the widget's own default is
     None: so the address always says the choice.
     """
@@ -84,7 +78,8 @@ def _choosers(selection: Selection, offered: dict[str, Run]) -> dict[str, Callab
             return run
         names = list(offered)
         begin = names[(names.index(run.name) + i) % len(names)]
-        return offered[one_of("Model", _key("model", i), names, begin)]
+        name = one_of("Model", _key("model", i), names, begin)
+        return library.open_run(offered[name], name)
 
     def image(i: int, run: Run) -> int:
         key, last = _key("index", i), len(selection.images) - 1
@@ -224,8 +219,8 @@ def _of_epoch(selection: Selection, values: dict, letter: str, name: str) -> Com
 def _fixed_pictures(selection: Selection, run: Run) -> dict[str, tuple[str, int]]:
     """Source and place of a run's fixed images by their names, as far as their pixels are here."""
     found = {}
-    for source, words in (("samples", "scene"), ("test", "test image")):
+    for source in ("samples", "test"):
         if fixed_images(selection, run, source):
-            count = (run.replay["source"] == source).sum()
-            found |= {f"{words} {i + 1}": (source, i) for i in range(count)}
+            names = picture_names(source, (run.replay["source"] == source).sum())
+            found |= {name: (source, i) for i, name in enumerate(names)}
     return found

@@ -30,6 +30,20 @@ def shown(*wanted: str) -> Display:
     return Display(**{name: state[name] for name in wanted if state.get(name) is not None})
 
 
+def one_scale(label: str, help: str | None = None) -> bool:
+    """Whether all maps of a figure share one colour scale; the choice is one for all pages."""
+    scale = st.segmented_control(
+        label,
+        ["one scale", "each its own"],
+        default="one scale",
+        required=True,
+        key="scale",
+        bind="query-params",
+        help=help,
+    )
+    return scale == "one scale"
+
+
 def _gain() -> float:
     return st.slider(
         "Gain",

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from core.figures import views
-from ui import display, library, navigation, pictures
+from ui import display, library, pictures
 from ui.show import show_panels
 from ui.sidebar import Selection
 
@@ -25,13 +25,7 @@ def show_cell(selection: Selection, positions: np.ndarray) -> None:
     figure = views.gallery(
         title, selection.images.images, selection.verdicts, selection.run.classes, shown
     )
-    show_panels(
-        figure,
-        "confusion_images",
-        width=96,
-        on_click=lambda panel: navigation.open_image(shown[panel]),
-        keep_place=True,
-    )
+    pictures.show_gallery(figure, "confusion_images", shown)
     look = display.shown("gain", "colors")
     mean = library.mean(selection.run, selection.images, positions, look.gain)
     figure = views.mean_pictures(

@@ -3,7 +3,9 @@
 import numpy as np
 import streamlit as st
 
-from ui import library, links
+from core.figures.figure import Panels
+from ui import library, links, navigation
+from ui.show import show_panels
 from ui.sidebar import Selection
 
 
@@ -29,6 +31,17 @@ def choose_page(key: str, pages: int) -> int:
         key=key,
         bind="query-params",
         width=130,
+    )
+
+
+def show_gallery(figure: Panels, key: str, indices: np.ndarray) -> None:
+    """A `core.figures.views.gallery` of images, by their positions (n,), that a click opens."""
+    show_panels(
+        figure,
+        key,
+        width=96,
+        on_click=lambda panel: navigation.open_image(indices[panel]),
+        keep_place=True,
     )
 
 

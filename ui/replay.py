@@ -32,8 +32,13 @@ class _Seen:
 
     @property
     def names(self) -> list[str]:
-        kind = "scene" if self.source == "samples" else "test image"
-        return [f"{kind} {i + 1}" for i in range(len(self.pictures))]
+        return picture_names(self.source, len(self.pictures))
+
+
+def picture_names(source: str, count: int) -> list[str]:
+    """What the fixed images of a source are called."""
+    kind = {"samples": "scene", "test": "test image"}[source]
+    return [f"{kind} {i + 1}" for i in range(count)]
 
 
 def show(selection: Selection, runs: list[Run], epoch: int) -> None:

@@ -159,7 +159,7 @@ def head_maps(
     """Where a token looks in a layer's attention (H, T, T): heads' average and each, one scale."""
     maps = token_maps(attention, config, query)  # (H, gh, gw)
     average = maps.mean(axis=0)
-    scale = (float(min(maps.min(), average.min())), float(maps.max()))
+    scale = _scale_of([maps, average])
     panels = [Panel("average", "average", average, scale)]
     panels += [Panel(f"head_{h}", f"head {h}", m, scale) for h, m in enumerate(maps, 1)]
     return Panels(title, panels, columns=5, colors=colors, size=(config.image_size,) * 2)
@@ -180,7 +180,7 @@ def all_maps(
             which shows where.
     """
     maps = token_maps(attention, config, query)  # (L, H, gh, gw)
-    scale = (float(maps.min()), float(maps.max())) if shared else None
+    scale = _scale_of([maps]) if shared else None
     panels = [
         Panel(f"layer_{layer}_head_{head}", f"L{layer} H{head}", grid, scale)
         for layer, heads in enumerate(maps, 1)
@@ -188,6 +188,11 @@ def all_maps(
     ]
     columns = attention.shape[1]
     return Panels(title, panels, columns, colors, size=(config.image_size,) * 2)
+
+
+def _scale_of(maps: list[np.ndarray]) -> tuple[float, float]:
+    """(low, high) of the colours that several maps share."""
+    return min(float(m.min()) for m in maps), max(float(m.max()) for m in maps)
 
 
 def patches(image: np.ndarray, grid: tuple[int, int]) -> Panels:
@@ -232,10 +237,7 @@ def reliability(table: pd.DataFrame, error: float) -> Lines:
 
 def mean_pictures(title: str, means: dict[str, Mean], colors: str = MAP_COLORS) -> Panels:
     """Mean image, mean map and mean amplified image of every group of images, by its name."""
-    scale = (
-        min(float(mean.grid.min()) for mean in means.values()),
-        max(float(mean.grid.max()) for mean in means.values()),
-    )
+    scale = _scale_of([mean.grid for mean in means.values()])
     panels = []
     for name, mean in means.items():
         note = f"{mean.count:,} image" + "s" * (mean.count != 1)
@@ -435,8 +437,7 @@ def comparison(
     Args:
         shared: one colour scale for all maps; else each has its own.
     """
-    low = min(float(one.grid.min()) for one in compared)
-    high = max(float(one.grid.max()) for one in compared)
+    scale = _scale_of([one.grid for one in compared]) if shared else None
     images, maps, amplified = [], [], []
     for one in compared:
         letter = one.letter
@@ -449,7 +450,7 @@ def comparison(
                 f"{letter}_map",
                 f"{letter}: map",
                 one.grid,
-                (low, high) if shared else None,
+                scale,
                 numbers=one.grid.size <= READABLE,
                 size=one.picture.shape[:2],
             )
