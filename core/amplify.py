@@ -101,7 +101,7 @@ def amplify_each(
 
 
 def resize_map(grid: np.ndarray, size: tuple[int, int], method: str = "bilinear") -> np.ndarray:
-    """A map (gh, gw), or n (n, gh, gw), at another size (H, W), float32; methods as in `amplify`."""
+    """Maps (gh, gw) or (n, gh, gw) at another size (H, W), float32; methods as in `amplify`."""
     smooth = {} if method == "nearest" else {"align_corners": False}
     grid = torch.tensor(grid, dtype=torch.float32)
     flat = grid.reshape(-1, 1, *grid.shape[-2:])  # (n, 1, gh, gw)
