@@ -22,7 +22,7 @@ from core.checkpoint import load_run
 from core.data import ImageSet, open_images
 from core.errors import VitascopeError
 from core.files import atomic_folder, cache_folder, writing
-from core.hardware import open_device
+from core.hardware import best_batch, open_device
 from core.model import VisionTransformer, ViTConfig
 from core.processes import all_or_none, is_first, process_group, share
 from core.progress import Progress, silent
@@ -53,7 +53,7 @@ def extract(model: VisionTransformer, images: np.ndarray | torch.Tensor) -> torc
 
 
 def cls_maps(
-    model: VisionTransformer, images: np.ndarray | torch.Tensor, *, batch_size: int = 256
+    model: VisionTransformer, images: np.ndarray | torch.Tensor, *, batch_size: int | None = None
 ) -> np.ndarray:
     """CLS maps (N, L, H, gh, gw) float32 of every layer and head.
 
@@ -97,7 +97,7 @@ def extract_set(
     model: VisionTransformer,
     images: ImageSet,
     *,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     progress: Progress = silent,
 ) -> Extraction:
     """Probabilities and CLS rows of a whole set in one pass, in float32.
@@ -123,7 +123,7 @@ def extract_set_together(
     images: ImageSet,
     out: Path,
     *,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     progress: Progress = silent,
 ) -> Path:
     """Write what `extract_set` would, each process of the group (`process_group`) its share.
@@ -211,11 +211,16 @@ def _open_at(path: Path, row: int) -> BinaryIO:
 @torch.inference_mode()
 def _passes(model, images, batch_size):
     """Batch by batch: probabilities (B, classes) and CLS rows (B, L, H, gh*gw), NumPy float32."""
+    batch_size = batch_size or best_batch(model)
     for start in range(0, len(images), batch_size):
-        batch = model.prepare(images[start : start + batch_size])
-        logits, attention = model(batch, return_attention=True)
-        rows = attention[:, :, :, 0, model.config.prefix :]
-        yield logits.softmax(dim=-1).cpu().numpy(), rows.cpu().numpy()
+        x = model.patch_embedding(model.prepare(images[start : start + batch_size]))  # (B, T, D)
+        rows = []
+        for block in model.blocks:
+            x, attention = block(x)
+            # a copy of the CLS row lets go of the rest, which is most of the memory
+            rows.append(attention[:, :, 0, model.config.prefix :].clone())
+        probabilities = model.classify(x).softmax(dim=-1)
+        yield probabilities.cpu().numpy(), torch.stack(rows, dim=1).cpu().numpy()
 
 
 def _shape(model) -> tuple[int, int, int]:
@@ -236,7 +241,7 @@ def main(
             "VITASCOPE_EXTRACTIONS naming it; else the one that every dashboard here reads."
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 256,
+    batch_size: Annotated[int | None, typer.Option(min=1, show_default="by the model")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
 ) -> None:
     """Read a whole image set's attention ahead of time, every layer and head, for the dashboard."""

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from core.checkpoint import Run, load_run
 from core.data import open_images
 from core.errors import VitascopeError
+from core.hardware import best_batch
 from core.model import VisionTransformer
 from core.progress import Progress, silent
 
@@ -24,19 +25,24 @@ def predict(
     model: VisionTransformer,
     images: np.ndarray | torch.Tensor,
     *,
-    batch_size: int = 256,
+    keep: torch.Tensor | None = None,
+    batch_size: int | None = None,
     progress: Progress = silent,
 ) -> np.ndarray:
     """Class probabilities (N, classes) float32 of a whole set, in float32.
 
     Args:
         images: whatever `model.prepare` takes, N of them.
+        keep: (L, H) bool, the heads that count (see `core.knockout`); all by default.
         progress: called with the images done and the images in all.
     """
+    batch_size = batch_size or best_batch(model)
+    keep = None if keep is None else keep.to(model.device)
     probabilities = np.empty((len(images), model.config.classes), np.float32)
     for start in range(0, len(images), batch_size):
         batch = model.prepare(images[start : start + batch_size])
-        probabilities[start : start + len(batch)] = model(batch).float().softmax(dim=-1).cpu()
+        logits = model(batch, keep=keep).float()
+        probabilities[start : start + len(batch)] = logits.softmax(dim=-1).cpu()
         progress(start + len(batch), len(images))
     return probabilities
 

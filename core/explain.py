@@ -5,6 +5,7 @@ import torch
 
 from core.attention import extract
 from core.errors import InputError
+from core.hardware import best_batch
 from core.model import VisionTransformer, ViTConfig
 
 OF_ATTENTION = ("attention", "rollout")
@@ -20,7 +21,7 @@ def explain(
     target: int | np.ndarray | torch.Tensor | None = None,
     layer: int | None = None,
     head: int | None = None,
-    batch_size: int = 256,
+    batch_size: int | None = None,
 ) -> torch.Tensor:
     """Maps (B, gh, gw) float32, on the model's device.
 
@@ -39,7 +40,7 @@ def explain(
     Raises:
         InputError: there is no such method, class, layer or head.
     """
-    config = model.config
+    config, batch_size = model.config, batch_size or best_batch(model)
     _check(method, layer, head, config, METHODS)
     targets = _targets(target, len(images), config.classes)
     maps = torch.empty(len(images), *config.grid, device=model.device)
@@ -241,7 +242,7 @@ def _chosen_logit(
     model: VisionTransformer, x: torch.Tensor, target: torch.Tensor | None
 ) -> torch.Tensor:
     """The sum of the images' target logits: they do not touch each other's gradients."""
-    logits = model.head(model.norm(x[:, 0]))  # (B, classes)
+    logits = model.classify(x)  # (B, classes)
     if target is None:
         target = logits.argmax(dim=-1)
     return logits.gather(1, target.to(logits.device)[:, None]).sum()

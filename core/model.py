@@ -153,11 +153,14 @@ class Attention(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x):
+    def forward(self, x, keep=None):
         q, k, v = rearrange(self.qkv(x), "b t (three h d) -> three b h t d", three=3, h=self.heads)
         # written out: on CPU the fused kernel is slower to train in bf16, and it hides the weights
         attention = ((q * self.scale) @ k.transpose(-2, -1)).softmax(dim=-1)  # (B, H, T, T)
-        x = rearrange(attention @ v, "b h t d -> b t (h d)")  # (B, T, D)
+        heads = attention @ v  # (B, H, T, D/H)
+        if keep is not None:
+            heads = heads * keep[..., None, None]
+        x = rearrange(heads, "b h t d -> b t (h d)")  # (B, T, D)
         return self.dropout(self.projection(x)), attention
 
 
@@ -178,12 +181,13 @@ class Block(nn.Module):
         )
         self.drop_rate = drop_rate
 
-    def forward(self, x):
-        return self.after_norm1(x, self.norm1(x))
+    def forward(self, x, keep=None):
+        """Tokens (B, T, D), and keep (H,) or (B, H) of `VisionTransformer.forward`'s."""
+        return self.after_norm1(x, self.norm1(x), keep)
 
-    def after_norm1(self, x, normed):
+    def after_norm1(self, x, normed, keep=None):
         """What `forward` does with tokens (B, T, D) whose first LayerNorm is done."""
-        update, attention = self.attention(normed)
+        update, attention = self.attention(normed, keep)
         x = x + self.drop_path(update)
         x = x + self.drop_path(self.mlp(self.norm2(x)))
         return x, attention
@@ -219,6 +223,7 @@ class VisionTransformer(nn.Module):
         images: torch.Tensor,
         return_attention: bool = False,
         patches: torch.Tensor | None = None,
+        keep: torch.Tensor | None = None,
     ):
         """Classify images.
 
@@ -227,6 +232,8 @@ class VisionTransformer(nn.Module):
             return_attention: also return the post-softmax weights of every layer and head.
             patches: (B, K) int64, the patches of each image to look at, row by row from 0; the
                 others are left out, as if there were only 1 + K tokens. All by default.
+            keep: (L, H) or (B, L, H) bool, the heads that count; the output of the others is 0, and
+                what they attend to is returned all the same. All by default.
 
         Returns:
             logits (B, classes), or (logits, attention (B, L, H, T, T)); rows of attention are
@@ -234,12 +241,16 @@ class VisionTransformer(nn.Module):
         """
         x = self.patch_embedding(images, patches)  # (B, T, D)
         layers = []
-        for block in self.blocks:
-            x, attention = block(x)
+        for layer, block in enumerate(self.blocks):
+            x, attention = block(x, None if keep is None else keep[..., layer, :])
             if return_attention:
                 layers.append(attention)
-        logits = self.head(self.norm(x[:, 0]))  # (B, classes)
+        logits = self.classify(x)
         return (logits, torch.stack(layers, dim=1)) if return_attention else logits
+
+    def classify(self, x):
+        """Logits (B, classes) of the last block's tokens (B, T, D): what CLS has gathered."""
+        return self.head(self.norm(x[:, 0]))
 
     def prepare(self, images) -> torch.Tensor:
         """Pictures to network input on the model's device.

@@ -84,7 +84,7 @@ def test_a_second_call_reads_what_the_first_wrote(model, pictures, monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("the model was run again")
 
-    monkeypatch.setattr(VisionTransformer, "forward", refuse)
+    monkeypatch.setattr(VisionTransformer, "prepare", refuse)
     second = extract_set(make_model(image_size=12), pictures)  # the same weights, another object
     np.testing.assert_array_equal(first.cls_rows, second.cls_rows)
     np.testing.assert_array_equal(first.probabilities, second.probabilities)

@@ -1,6 +1,9 @@
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -8,8 +11,27 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from reference import is_one_sentence, make_model, make_pictures
 
-from core.errors import InputError
-from core.faithfulness import KERNEL, SIGMA, area, deletion, insertion, random_maps
+from core.checkpoint import load_run, save_run
+from core.cover import KERNEL, SIGMA
+from core.data import image_set, open_images
+from core.errors import InputError, WriteError
+from core.explain import METHODS, explain
+from core.faithfulness import (
+    MAPS,
+    TABLE,
+    area,
+    deletion,
+    insertion,
+    measure,
+    on_object,
+    pictures_at,
+    random_maps,
+    read_table,
+    summary,
+    write_table,
+)
+from core.intervals import mean_interval
+from core.occlusion import occlusion, rank_correlation
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +124,142 @@ def test_maps_that_do_not_fit(model):
         with pytest.raises(InputError) as error:
             deletion(model, make_pictures(1, 12), maps)
         assert is_one_sentence(error.value)
+
+
+def test_pictures_on_the_way_are_what_the_model_is_shown(model):
+    """Their scores are those of the curves, but for the rounding to whole levels of grey."""
+    pictures, maps = make_pictures(2, 12), random_maps(2, (3, 3), seed=2)
+    color = np.array([0.2, 0.4, 0.6])
+    going, coming = (
+        deletion(model, pictures, maps, color=color)[0],
+        insertion(model, pictures, maps)[0],
+    )
+    for i in range(2):
+        target = model(model.prepare(pictures[i : i + 1])).argmax()
+        for step in range(10):
+            for picture, scores in zip(
+                pictures_at(pictures[i], maps[i], step, color), (going, coming)
+            ):
+                assert picture.dtype == np.uint8
+                score = model(model.prepare(picture[None])).softmax(dim=-1)[0, target]
+                assert score == pytest.approx(scores[i, step], abs=0.02)
+    np.testing.assert_array_equal(pictures_at(pictures[0], maps[0], 0, color)[0], pictures[0])
+    np.testing.assert_array_equal(pictures_at(pictures[0], maps[0], 9, color)[1], pictures[0])
+
+
+# --- On the object ----------------------------------------------------------------------------
+
+
+def test_share_on_the_object():
+    mask = np.zeros((1, 4, 4), bool)
+    mask[0, :2, :2] = True  # the first patch whole
+    mask[0, 2, 2] = True  # a quarter of the last
+    assert on_object(np.ones((1, 2, 2)), mask) == pytest.approx(mask.mean())
+    assert on_object(np.array([[[3.0, 0], [0, 1]]]), mask) == pytest.approx((3 + 0.25) / 4)
+    assert on_object(np.array([[[0, 2.0], [0, 0]]]), mask) == 0
+    assert np.isnan(on_object(np.zeros((1, 2, 2)), mask)[0])
+
+
+def test_shares_of_every_head_at_once():
+    maps = random_maps(2 * 3 * 5, (2, 2)).reshape(2, 3, 5, 2, 2)
+    masks = np.random.default_rng(0).random((5, 8, 8)) > 0.5
+    found = on_object(maps, masks)
+    assert found.shape == (2, 3, 5)
+    np.testing.assert_allclose(found[1, 2], on_object(maps[1, 2], masks))
+
+
+@pytest.mark.parametrize("masks", [(2, 4, 4), (1, 5, 4)])
+def test_masks_that_do_not_fit(masks):
+    with pytest.raises(InputError) as error:
+        on_object(np.ones((1, 2, 2)), np.ones(masks, bool))
+    assert is_one_sentence(error.value)
+
+
+# --- A whole set ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    masks = np.random.default_rng(5).random((70, 12, 12)) > 0.6
+    return image_set("Seventy", make_pictures(70, 12), None, ("a",), masks=masks)
+
+
+def test_every_map_is_measured_as_by_hand(model, scenes):
+    seen = []
+    found = measure(model, scenes, progress=lambda *step: seen.append(step))
+    assert seen[-1] == (70, 70)
+    color = scenes.images.mean(axis=(0, 1, 2)) / 255
+    drops = occlusion(model, scenes.images, color=color)
+    for i, name in enumerate(MAPS):
+        if name in METHODS:
+            maps = explain(model, scenes.images, name).numpy()
+        else:
+            maps = {"occlusion": drops, "random": random_maps(70, (3, 3))}[name]
+        np.testing.assert_allclose(
+            found["deletion"][i], deletion(model, scenes.images, maps, color=color)[1], atol=1e-5
+        )
+        np.testing.assert_allclose(
+            found["insertion"][i], insertion(model, scenes.images, maps)[1], atol=1e-5
+        )
+        if name == "occlusion":
+            assert np.isnan(found["occlusion"][i]).all()
+        else:
+            np.testing.assert_allclose(
+                found["occlusion"][i], rank_correlation(maps, drops), atol=1e-5
+            )
+        np.testing.assert_allclose(
+            found["object"][i], on_object(maps.clip(0), scenes.masks), atol=1e-5
+        )
+
+
+def test_the_table_tells_means_with_intervals(model, scenes, tmp_path):
+    measured = measure(model, scenes)
+    table = summary(measured, scenes.name)
+    row = table[(table["map"] == "relevance") & (table["measure"] == "insertion")].iloc[0]
+    values = measured["insertion"][MAPS.index("relevance")]
+    assert (row["mean"], row["low"], row["high"]) == mean_interval(values)
+    assert (row["count"], row["images"]) == (70, "Seventy")
+    assert table.isna().sum().sum() == 0
+    assert len(table) == 4 * len(MAPS) - 1  # occlusion's agreement with itself says nothing
+    write_table(tmp_path / TABLE, table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / TABLE), table, atol=1e-4)
+    assert read_table(tmp_path / "none.csv") is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "map,measure\na,b\n",
+        "\x00\xff",
+        "map,measure,mean,low,high,count,images\nguess,deletion,0.1,0.1,0.1,3,x\n",
+    ],
+)
+def test_another_table(tmp_path, content):
+    (tmp_path / TABLE).write_text(content, "latin-1")
+    with pytest.raises(InputError) as error:
+        read_table(tmp_path / TABLE)
+    assert is_one_sentence(error.value)
+
+
+def test_a_folder_that_does_not_take_the_table(model, scenes, tmp_path):
+    with pytest.raises(WriteError):
+        write_table(tmp_path / "missing" / TABLE, summary({}, ""))
+
+
+def test_the_command(tmp_path, samples):
+    model = make_model(image_size=32, patch_size=8, classes=10)
+    save_run(tmp_path / "run", model, samples.classes)
+    command = [sys.executable, "-m", "core.faithfulness", "--model", str(tmp_path / "run")]
+    done = subprocess.run(
+        [*command, "--data", "samples", "--images", "20"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "on Sample scenes, 20 of 200" in done.stdout
+    table = read_table(tmp_path / "run" / TABLE)
+    assert set(table["count"]) <= set(range(21))
+    expected = measure(load_run(tmp_path / "run").model, open_images("samples").sample(20))
+    pd.testing.assert_frame_equal(table, summary(expected, "Sample scenes, 20 of 200"), atol=1e-3)
+    done = subprocess.run([*command, "--data", "nowhere"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert is_one_sentence(done.stderr.strip())
