@@ -20,6 +20,16 @@ def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return second - first
 
 
+def share_of_map(grid: np.ndarray) -> np.ndarray:
+    """A map (…, gh, gw) scaled to sum 1, so that those of different units stand on one scale.
+
+    Where all is 0, it stays 0.
+    """
+    grid = np.asarray(grid, np.float32)
+    mass = grid.sum(axis=(-2, -1), keepdims=True)
+    return np.divide(grid, mass, where=mass > 0, out=np.zeros_like(grid))
+
+
 def cosine_similarity(first: np.ndarray, second: np.ndarray) -> float:
     """Cosine of the angle between two maps as vectors: 1 alike, 0 no patch in common.
 
@@ -39,7 +49,7 @@ def moved_share(first: np.ndarray, second: np.ndarray) -> float:
     first, second = _on_one_grid(first, second)
     if not (first.sum() > 0 and second.sum() > 0):
         return float("nan")
-    return float(np.abs(first / first.sum() - second / second.sum()).sum() / 2)
+    return float(np.abs(share_of_map(first) - share_of_map(second)).sum() / 2)
 
 
 def _on_one_grid(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

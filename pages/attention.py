@@ -1,4 +1,4 @@
-"""Attention: one image, every layer, head and query, and the six steps to the amplified picture."""
+"""Attention: one image, every layer, head and query, the six steps, and which map to believe."""
 
 import numpy as np
 import streamlit as st
@@ -7,8 +7,9 @@ from core.amplify import amplify
 from core.attention import token_names
 from core.figures import views
 from core.model import ViTConfig
-from ui import display, library, links, navigation, one_image, others, shell
+from ui import display, evidence, library, navigation, one_image, one_map, others, shell
 from ui.display import Display
+from ui.one_map import OneMap
 from ui.show import show_bars, show_panels, side_by_side
 from ui.sidebar import Selection
 
@@ -16,31 +17,41 @@ from ui.sidebar import Selection
 def render(selection: Selection) -> None:
     navigation.way_back()
     index = one_image.choose(selection)
-    image = selection.images.images[index]
-    attention = library.attention(selection.run, selection.images, index)  # (L, H, T, T)
     config = selection.run.model.config
-    layer, head, query, look = _controls(config)
-    chosen = attention[layer - 1]  # (H, T, T)
-    if head is not None:
-        chosen = chosen[head - 1 : head]
-    steps = amplify(
-        chosen, image, gain=look.gain, resize=look.resize, prefix=config.prefix, query=query
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        one = one_map.choose(selection.run, int(selection.verdicts.predicted[index]))
+        look = display.choose("gain", "resize", "opacity", "colors")
+    _show_one(selection, index, one, look)
+    closer = st.segmented_control(
+        "Look closer at",
+        ["layers and heads", "methods"],
+        default="layers and heads",
+        required=True,
+        key="closer",
+        bind="query-params",
+        help="Layers and heads: where each of them looks. Methods: other maps beside attention, "
+        "and which of them to believe.",
     )
-    token = token_names(config)[query]
-    whose = f"layer {layer}, " + ("average of the heads" if head is None else f"head {head}")
+    if closer == "methods":
+        evidence.show(selection, index, one, look)
+    else:
+        attention = library.attention(selection.run, selection.images, index)
+        _show_heads(attention, config, one, look)
+        _show_all(attention, config, one, look)
+    others.show(selection, index, one.layer, one.head)
 
+
+def _show_one(selection: Selection, index: int, one: OneMap, look: Display) -> None:
+    """The chosen map beside the picture and the answer, and its steps to the amplified picture."""
+    image, config = selection.images.images[index], selection.run.model.config
+    grid, gain, resize = _map(selection, index, one), look.gain, look.resize
+    steps = amplify(grid, image, gain=gain, resize=resize, prefix=config.prefix, query=one.query)
+    patch = one.query - config.prefix if one.is_attention and one.query >= config.prefix else None
     left, right = side_by_side()
     with left:
-        patch = query - config.prefix if query >= config.prefix else None
         show_panels(
             views.result(
-                f"Where {token} looks ({whose})",
-                image,
-                steps,
-                look.gain,
-                look.opacity,
-                look.colors,
-                patch,
+                one.title(config), image, steps, gain, look.opacity, look.colors, patch, one.method
             ),
             "attention_result",
             width=236,
@@ -50,51 +61,61 @@ def render(selection: Selection) -> None:
             picked=patch,
             hint="Click a patch, or go there with Tab and the arrow keys, to see where *it* looks; "
             "click it again to return to CLS.",
-            note=f"Bright patches are those that {token} weighs most in this layer: what it looks "
-            "at, not what it makes of it.",
+            note=one.note(config),
         )
     with right:
         probabilities = np.asarray(selection.probabilities[index])
         label = int(selection.verdicts.labels[index])
         figure = views.probabilities(probabilities, selection.run.classes, label)
         show_bars(figure, "attention_probabilities")
+    token = one.token(config)
+    if one.is_attention:
+        title, query = f"The six steps ({one.whose})", token
+        note = (
+            f"Attention says how {token} weighs the patches in this layer; it does not prove that "
+            "the prediction depends on them. Looking at all "
+            f"{config.tokens} tokens alike would give each {1 / config.tokens:.4f}; step 4 "
+            "stretches any difference from that to full contrast, however small."
+        )
+    else:
+        title, query = f"The steps from 2 on ({one.title(config)})", None
+        note = "Step 4 stretches any difference between patches to full contrast, however small."
+    figure = views.amplification(title, steps, gain, query, look.colors, one.method)
+    show_panels(figure, "attention_steps", width=160, note=note)
 
-    figure = views.amplification(f"The six steps ({whose})", steps, look.gain, token, look.colors)
-    show_panels(
-        figure,
-        "attention_steps",
-        width=160,
-        note=f"Attention says how {token} weighs the patches in this layer; it does not prove that "
-        f"the prediction depends on them. Looking at all {config.tokens} tokens alike would give "
-        f"each {1 / config.tokens:.4f}; step 4 stretches any difference from that to full "
-        "contrast, however small.",
+
+def _map(selection: Selection, index: int, one: OneMap) -> np.ndarray:
+    """Attention (heads, T, T) of the chosen heads, or the map (gh, gw) of another method."""
+    if one.is_attention:
+        layer = library.attention(selection.run, selection.images, index)[one.layer - 1]
+        return layer if one.head is None else layer[one.head - 1 : one.head]
+    head = None if one.head is None else one.head - 1
+    return library.explanation(
+        selection.run, selection.images, index, one.method, one.layer - 1, head, one.target
     )
-    title = f"Where {token} looks in each head of layer {layer}, on one colour scale"
-    figure = views.head_maps(title, attention[layer - 1], config, query, look.colors)
+
+
+def _show_heads(attention: np.ndarray, config: ViTConfig, one: OneMap, look: Display) -> None:
+    title = (
+        f"Where {one.token(config)} looks in each head of layer {one.layer}, on one colour scale"
+    )
+    figure = views.head_maps(title, attention[one.layer - 1], config, one.query, look.colors)
     show_panels(
         figure,
         "attention_heads",
         width=120,
         on_click=_choose_head,
-        selected=head or 0,
+        selected=one.head or 0,
         note="Heads look at different things at once; their average may be what none of them does.",
     )
-    _show_all(attention, config, layer, head, query, look)
-    others.show(selection, index, layer, head)
 
 
-def _show_all(
-    attention: np.ndarray,
-    config: ViTConfig,
-    layer: int,
-    head: int | None,
-    query: int,
-    look: Display,
-) -> None:
+def _show_all(attention: np.ndarray, config: ViTConfig, one: OneMap, look: Display) -> None:
     layers, heads = attention.shape[:2]
 
     def choose(panel: int) -> None:
-        st.session_state["layer"], st.session_state["head"] = panel // heads + 1, panel % heads + 1
+        st.session_state["layer"] = panel // heads + 1
+        _choose_head(panel % heads + 1)
 
     shared = display.one_scale(
         "Colours of the overview",
@@ -102,8 +123,8 @@ def _show_all(
         "where, however faintly.",
     )
     title = f"All {layers} layers (L) and {heads} heads (H)"
-    figure = views.all_maps(title, attention, config, shared, query, look.colors)
-    selected = None if head is None else (layer - 1) * heads + head - 1
+    figure = views.all_maps(title, attention, config, shared, one.query, look.colors)
+    selected = None if one.head is None else (one.layer - 1) * heads + one.head - 1
     show_panels(
         figure,
         "attention_all",
@@ -116,35 +137,10 @@ def _show_all(
     )
 
 
-def _controls(config: ViTConfig) -> tuple[int, int | None, int, Display]:
-    """Layer from 1, head from 1 or None for the average, query token from 0, and display."""
-    tokens = token_names(config)
-    heads = ["average", *range(1, config.heads + 1)]
-    # another model may have more or fewer
-    links.fit_last("layer", config.layers)
-    links.fit_options("head", heads, heads[0])
-    links.fit_options("query", tokens, tokens[0])
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        layer = config.layers
-        if layer > 1:
-            layer = st.slider("Layer", 1, layer, layer, key="layer", bind="query-params", width=260)
-        head = st.segmented_control(
-            "Head", heads, default="average", required=True, key="head", bind="query-params"
-        )
-        query = st.selectbox(
-            "Looks from",
-            tokens,
-            key="query",
-            bind="query-params",
-            width=150,
-            help="The token whose attention is shown. CLS is the one that decides in the end.",
-        )
-        look = display.choose("gain", "resize", "opacity", "colors")
-    return layer, None if head == "average" else head, tokens.index(query), look
-
-
 def _choose_head(panel: int) -> None:
+    """Make a head's attention, or with 0 the average's, the map above."""
     st.session_state["head"] = panel or "average"
+    st.session_state["method"] = "attention"
 
 
 def _pick(patch: int, config: ViTConfig) -> None:
@@ -152,6 +148,7 @@ def _pick(patch: int, config: ViTConfig) -> None:
     names = token_names(config)
     name = names[config.prefix + patch]
     st.session_state["query"] = names[0] if st.session_state["query"] == name else name
+    st.session_state["method"] = "attention"
 
 
 shell.page(render)

@@ -16,7 +16,7 @@ from reference import is_one_sentence
 
 from core.errors import InputError
 from core.figures import paper
-from core.figures.figure import Bars, Lines, Matrix, Panel, Panels, Series
+from core.figures.figure import Bars, Intervals, Lines, Matrix, Panel, Panels, Series
 
 rng = np.random.default_rng(0)
 picture = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -58,6 +58,19 @@ FIGURES = {
         "class",
         "measure",
         "share",
+        ".0%",
+    ),
+    "changes": Matrix(
+        "What heads are worth",
+        rng.random((2, 3)) - 0.5,
+        ("layer 1", "layer 2"),
+        ("head 1", "head 2", "all"),
+        "layer",
+        "head",
+        "points",
+        "+.1%",
+        (-0.5, 0.5),
+        "RdBu_r",
     ),
     "lines": Lines(
         "Loss",
@@ -69,8 +82,19 @@ FIGURES = {
             Series("published", epochs[:3], losses[:3], "dashed", 1),
             Series("tests", epochs, 1 - losses, "points", 9),
             Series("kept epoch", epochs[2:3], losses[2:3], "dot", 1),
+            Series("random", epochs, losses, "steps", 6, (losses - 0.1, losses + 0.1)),
         ],
         marks=[(3, "kept: epoch 3"), (5, "epoch 5")],
+    ),
+    "intervals": Intervals(
+        "Deletion",
+        ("attention", "$5"),
+        np.array([0.3, 0.2]),
+        np.array([0.25, 0.1]),
+        np.array([0.35, 0.25]),
+        "area",
+        reference=(0.28, "random"),
+        percent=True,
     ),
     "bars": Bars(
         "Probability of each class",
@@ -196,12 +220,27 @@ def test_table_of_a_matrix(name):
 def test_table_of_lines():
     figure = FIGURES["lines"]
     rows = read(paper.table(figure))
-    assert list(rows) == ["series", "epoch", "cross-entropy (nats)"]
+    assert list(rows) == ["series", "epoch", "cross-entropy (nats)", "low", "high"]
     assert list(rows["series"].unique()) == [line.name for line in figure.series]
     for line in figure.series:
         mine = rows[rows["series"] == line.name]
         np.testing.assert_array_equal(mine["epoch"], line.x)
         np.testing.assert_array_equal(mine["cross-entropy (nats)"], line.y)
+        ends = line.band or [np.full(len(line.x), np.nan)] * 2
+        np.testing.assert_allclose(mine[["low", "high"]].to_numpy(float).T, ends)
+
+
+def test_table_of_lines_without_a_band():
+    figure = Lines("", "epoch", "loss", [Series("run", np.arange(2), np.arange(2))])
+    assert list(read(paper.table(figure))) == ["series", "epoch", "loss"]
+
+
+def test_table_of_intervals():
+    figure = FIGURES["intervals"]
+    rows = read(paper.table(figure))
+    assert list(rows) == ["name", "mean", "low", "high"]
+    assert tuple(rows["name"]) == figure.names
+    np.testing.assert_array_equal(rows["low"], figure.lows)
 
 
 def test_table_of_bars():

@@ -1,5 +1,6 @@
 """Models, images and what the one says of the other: opened once, shared by all sessions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -14,11 +15,15 @@ from core import checkpoint, data
 from core.attention import Extraction, extract, extract_set, extraction_folder
 from core.attention import cls_maps as read_cls_maps
 from core.checkpoint import Run, RunEntry
+from core.cover import mean_color
 from core.data import ImageSet
 from core.errors import DataError, VitascopeError
 from core.evaluate import predict, test_results
-from core.explain import map_of
-from core.heads import cls_entropy
+from core.explain import OF_ATTENTION, explain, map_of
+from core.faithfulness import deletion, insertion, random_maps
+from core.heads import HeadMeasures, cls_entropy, measure_heads
+from core.occlusion import occlusion
+from core.progress import Progress
 from core.selection import Mean, Verdicts, mean_of, verdicts
 from ui.settings import settings
 
@@ -135,34 +140,50 @@ def _open_uploads(file_ids: tuple[str, ...], size: int, _uploads: list[UploadedF
 def extraction(run: Run, images: ImageSet) -> Extraction:
     """Probabilities and CLS rows of the whole set, with a progress bar the first time."""
     slot = _extraction_slot(run.fingerprint, images.fingerprint)
-    with slot.lock:  # a second session waits for the first instead of doing the same beside it
-        if slot.extraction is None:
-            bar = st.empty()
-
-            def progress(done, total):
-                bar.progress(done / total, f"Reading the attention of {done:,} of {total:,} …")
-
-            slot.extraction = extract_set(run.model, images, progress=progress)
-            bar.empty()
-    return slot.extraction
+    return slot.fill(lambda progress: extract_set(run.model, images, progress=progress))
 
 
 def is_extracted(run: Run, images: ImageSet) -> bool:
     """Whether `extraction` only has to open files."""
-    if _extraction_slot(run.fingerprint, images.fingerprint).extraction is not None:
+    if _extraction_slot(run.fingerprint, images.fingerprint).content is not None:
         return True
     return extraction_folder(run.fingerprint, images.fingerprint).exists()
 
 
 @dataclass
 class _Slot:
+    """What one pass over a set finds, once it is done."""
+
     lock: Lock = field(default_factory=Lock)
-    extraction: Extraction | None = None
+    content: Extraction | HeadMeasures | None = None
+
+    def fill(self, work: Callable[[Progress], Extraction | HeadMeasures]):
+        with self.lock:  # a second session waits for the first instead of doing the same beside it
+            if self.content is None:
+                bar = st.empty()
+
+                def progress(done, total):
+                    bar.progress(done / total, f"Reading the attention of {done:,} of {total:,} …")
+
+                self.content = work(progress)
+                bar.empty()
+        return self.content
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _extraction_slot(model: str, images: str) -> _Slot:
     """Empty at first; filled outside, because a cached function cannot show its progress."""
+    return _Slot()
+
+
+def head_measures(run: Run, images: ImageSet) -> HeadMeasures:
+    """What every head does with every image of the set, with a progress bar the first time."""
+    slot = _measures_slot(run.fingerprint, images.fingerprint)
+    return slot.fill(lambda progress: measure_heads(run.model, images, progress=progress))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _measures_slot(model: str, images: str) -> _Slot:
     return _Slot()
 
 
@@ -217,11 +238,75 @@ def _mean(key, _run: Run, _images: ImageSet, _positions: np.ndarray) -> Mean:
 
 
 def explanation(
-    run: Run, images: ImageSet, index: int, method: str, layer: int, head: int | None
+    run: Run,
+    images: ImageSet,
+    index: int,
+    method: str,
+    layer: int,
+    head: int | None = None,
+    target: int | None = None,
 ) -> np.ndarray:
     """Map (gh, gw) float32 of one image; arguments as in `core.explain.explain`."""
-    of_image = torch.tensor(attention(run, images, index))[None]  # (1, L, H, T, T)
-    return map_of(of_image, run.model.config, method, layer=layer, head=head)[0].numpy()
+    if method in OF_ATTENTION:
+        of_image = torch.tensor(attention(run, images, index))[None]  # (1, L, H, T, T)
+        return map_of(of_image, run.model.config, method, layer=layer, head=head)[0].numpy()
+    layer = layer if method == "gradcam" else None  # relevance goes through all of them
+    key = (run.fingerprint, images.fingerprint, index, method, layer, target)
+    return _gradient_map(key, run, images)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _gradient_map(key, _run: Run, _images: ImageSet) -> np.ndarray:
+    *_, index, method, layer, target = key
+    picture = _images.images[index : index + 1]
+    return explain(_run.model, picture, method, layer=layer, target=target)[0].cpu().numpy()
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _occlusion(key, _run: Run, _images: ImageSet) -> np.ndarray:
+    *_, index, target = key
+    picture = _images.images[index : index + 1]
+    return occlusion(_run.model, picture, target=target, color=color_of(_images))[0]
+
+
+def occluded(run: Run, images: ImageSet, index: int, target: int) -> np.ndarray:
+    """How much a class's probability falls as each patch is covered, (gh, gw)."""
+    return _occlusion((run.fingerprint, images.fingerprint, index, target), run, images)
+
+
+def color_of(images: ImageSet) -> np.ndarray:
+    """(C,) in [0, 1], the mean colour of a set."""
+    return _color(images.fingerprint, images)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _color(fingerprint: str, _images: ImageSet) -> np.ndarray:
+    return mean_color(_images.images)
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _curves(key, _run: Run, _images: ImageSet, _maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    pictures = np.repeat(_images.images[key[2] : key[2] + 1], len(_maps), axis=0)
+    return (
+        deletion(_run.model, pictures, _maps, color=color_of(_images))[0],
+        insertion(_run.model, pictures, _maps)[0],
+    )
+
+
+def curves(
+    run: Run, images: ImageSet, index: int, maps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Deletion and insertion scores (k, gh*gw + 1) of one image by k maps (k, gh, gw)."""
+    maps = np.ascontiguousarray(maps, np.float32)
+    key = (run.fingerprint, images.fingerprint, index, maps.tobytes())
+    return _curves(key, run, images, maps)
+
+
+def random_curves(
+    run: Run, images: ImageSet, index: int, orders: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same by random orders, (orders, gh*gw + 1) each."""
+    return curves(run, images, index, random_maps(orders, run.model.config.grid))
 
 
 def verdict(run: Run, images: ImageSet, index: int) -> Verdicts:

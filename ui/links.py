@@ -25,7 +25,8 @@ OF_PAGE = {
     "overview": (),
     "browse": ("page", "size", "amplified", "gain", "resize", "colors"),
     "attention": (
-        *("index", "layer", "head", "query", "scale", "others"),
+        *("index", "method", "layer", "head", "query", "target", "closer", "versus", "step"),
+        *("scale", "others"),
         *("gain", "resize", "opacity", "colors"),
     ),
     "compare": (

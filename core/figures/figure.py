@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from core.figures.palette import MAP_COLORS
+from core.figures.palette import MAP_COLORS, MATRIX_COLORS
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,10 @@ class Matrix:
     """A table of numbers as coloured cells, e.g. a confusion matrix.
 
     Attributes:
-        values: (rows, columns) int64 counts, or floats, which are shares in [0, 1] shown in %.
+        values: (rows, columns)
+        form: how a value is written, as `format` takes it.
+        scale: (low, high) of the colours; None takes 0 and the highest value.
+        colors: a name of `core.figures.palette`.
     """
 
     title: str
@@ -94,6 +97,19 @@ class Matrix:
     row_label: str
     column_label: str
     unit: str
+    form: str = ","
+    scale: tuple[float, float] | None = None
+    colors: str = MATRIX_COLORS
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """(low, high) of the colours."""
+        return self.scale or (0.0, float(self.values.max()))
+
+    @property
+    def texts(self) -> np.ndarray:
+        """(rows, columns) str, the values as they are written."""
+        return np.vectorize(lambda value: format(value, self.form))(self.values)
 
     def numbers(self) -> dict[str, np.ndarray]:
         return {
@@ -111,7 +127,9 @@ class Series:
     """One line: x (n,) and y (n,).
 
     `style` is "solid", "dashed" (drawn beside a solid line of the same colour, or a reference),
-    "points", "faint" (the raw values under a smoothed line) or "dot" (a place on another line).
+    "steps" (a line with its points marked), "points", "faint" (the raw values under a smoothed
+    line) or "dot" (a place on another line). `band` are the lower and the upper ends (n,) each of
+    what the line is the middle of.
     """
 
     name: str
@@ -119,6 +137,7 @@ class Series:
     y: np.ndarray
     style: str = "solid"
     color: int = 0  # which of the palette's colours
+    band: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +161,8 @@ class Lines:
         for line in self.series:
             arrays[f"{line.name}: {self.x_label}"] = np.asarray(line.x)
             arrays[f"{line.name}: {self.y_label}"] = np.asarray(line.y)
+            if line.band:
+                arrays[f"{line.name}: low"], arrays[f"{line.name}: high"] = line.band
         return arrays
 
 
@@ -159,4 +180,28 @@ class Bars:
         return {"names": np.array(self.names), "values": np.asarray(self.values)}
 
 
-Figure = Panels | Matrix | Lines | Bars
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """Means with the intervals that they lie in, a row a name.
+
+    Attributes:
+        means, lows, highs: (n,)
+        reference: where a vertical line is, and what it stands for.
+        percent: values are shares, shown in %.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    means: np.ndarray
+    lows: np.ndarray
+    highs: np.ndarray
+    label: str
+    reference: tuple[float, str] | None = None
+    percent: bool = False
+
+    def numbers(self) -> dict[str, np.ndarray]:
+        values = {"mean": self.means, "low": self.lows, "high": self.highs}
+        return {"names": np.array(self.names), **{k: np.asarray(v) for k, v in values.items()}}
+
+
+Figure = Panels | Matrix | Lines | Bars | Intervals

@@ -22,8 +22,8 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from core.errors import InputError
-from core.figures.figure import UNNAMED, Bars, Figure, Lines, Matrix, Panel, Panels
-from core.figures.palette import MATRIX_COLORS, PALETTE, is_light
+from core.figures.figure import UNNAMED, Bars, Figure, Intervals, Lines, Matrix, Panel, Panels
+from core.figures.palette import PALETTE, is_light
 
 _MOST_PIXELS = 100e6  # of a PNG: 400 MB in memory
 _MM = 1 / 25.4  # inches, matplotlib's unit of length
@@ -65,6 +65,7 @@ _LINE_STYLES = {
     "solid": {"linewidth": 1.4},
     "faint": {"linewidth": 0.8, "alpha": 0.3},
     "dashed": {"linewidth": 1.2, "linestyle": (0, (4, 2))},
+    "steps": {"linewidth": 1.2, "marker": "o", "markersize": 2.5},
     "points": {"linestyle": "none", "marker": "o", "markersize": 4.5},
     "dot": {"linestyle": "none", "marker": "o", "markersize": 5},
 }
@@ -265,7 +266,6 @@ def _write_note(
 @_draw.register
 def _(figure: Matrix, page_width: float) -> _Sheet:
     rows, columns = figure.values.shape
-    shares = figure.values.dtype.kind == "f"
     body = page_width - 2 * _MARGIN
     name_size = _size_for((*figure.rows, *figure.columns), body / 3, _SMALL)
     row_names = max(_text_width(name, name_size) for name in figure.rows)
@@ -279,11 +279,11 @@ def _(figure: Matrix, page_width: float) -> _Sheet:
     sheet = _Sheet(figure.title, page_width, height + below)
 
     axes = sheet.axes(left, 0, width, height)
+    low, high = figure.limits
     picture = axes.imshow(
-        figure.values, MATRIX_COLORS, vmin=0, interpolation="nearest", aspect="auto"
+        figure.values, figure.colors, vmin=low, vmax=high, interpolation="nearest", aspect="auto"
     )
-    texts = np.vectorize(lambda value: f"{value:.0%}" if shares else f"{value:,}")(figure.values)
-    _write_numbers(axes, texts, picture.to_rgba(figure.values), width, height)
+    _write_numbers(axes, figure.texts, picture.to_rgba(figure.values), width, height)
 
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -299,7 +299,7 @@ def _(figure: Matrix, page_width: float) -> _Sheet:
     sheet.write(0, height / 2, figure.row_label, _TEXT, rotation=90, va="center")
 
     bar = sheet.axes(left + width + 3, 0, 2.5, height)
-    percent = PercentFormatter(1) if shares else None
+    percent = PercentFormatter(1) if "%" in figure.form else None
     sheet.page.colorbar(picture, cax=bar, label=figure.unit, format=percent).outline.set_visible(0)
     return sheet
 
@@ -320,6 +320,8 @@ def _(figure: Lines, page_width: float) -> _Sheet:
         looks = {"color": PALETTE[line.color % len(PALETTE)], **_LINE_STYLES[line.style]}
         label = None if line.style in UNNAMED else line.name
         axes.plot(line.x, line.y, label=label, **looks)
+        if line.band:
+            axes.fill_between(line.x, *line.band, color=looks["color"], alpha=0.15, linewidth=0)
     axes.set(xlabel=figure.x_label, ylabel=figure.y_label)
     axes.grid()
     if all(np.asarray(line.x).dtype.kind in "iu" for line in figure.series):
@@ -372,6 +374,35 @@ def _(figure: Bars, page_width: float) -> _Sheet:
     axes.set_xlabel(figure.unit, loc="left", color=_GREY)
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(length=0)
+    return sheet
+
+
+@_draw.register
+def _(figure: Intervals, page_width: float) -> _Sheet:
+    name_size = _size_for(figure.names, page_width / 2, _TEXT)
+    left = 2 + max(_text_width(name, name_size) for name in figure.names)
+    above = 4 if figure.reference else 0
+    height = 6.0 * len(figure.names)
+    sheet = _Sheet(figure.title, page_width, above + height + 10)
+    axes = sheet.axes(left, above, sheet.width - left - 3, height)
+    means, lows, highs = (np.asarray(v) for v in (figure.means, figure.lows, figure.highs))
+    places = range(len(figure.names))
+    axes.errorbar(
+        means, places, xerr=[means - lows, highs - means], fmt="o", color=PALETTE[0], markersize=4,
+        elinewidth=1.2, capsize=2,
+    )  # fmt: skip
+    axes.set_yticks(places, figure.names, size=name_size)
+    axes.set(ylim=(len(figure.names) - 0.5, -0.5), xlabel=figure.label)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    if figure.percent:
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+    if figure.reference:
+        at, words = figure.reference
+        axes.axvline(at, color=_GREY, linewidth=0.8, linestyle=":")
+        place = {"xy": (at, 1), "xycoords": axes.get_xaxis_transform()}
+        offset = {"xytext": (0, 3), "textcoords": "offset points"}
+        axes.annotate(words, ha="center", size=_SMALL, color=_GREY, **place, **offset)
     return sheet
 
 
@@ -436,8 +467,9 @@ def table(figure: Figure) -> bytes:
     A row each holds, by the kind of figure:
         Panels: panel, row, column (from 0), channel (none for a map), value.
         Matrix: a row's name, then its values; the header has the columns' names.
-        Lines: series, x, y, under the names of the axes.
+        Lines: series, x, y, under the names of the axes; where there are bands, low and high.
         Bars: name, value.
+        Intervals: name, mean, low, high.
     """
     return _table(figure).encode()
 
@@ -475,16 +507,25 @@ def _(figure: Matrix) -> str:
 @_table.register
 def _(figure: Lines) -> str:
     header = ["series", figure.x_label, figure.y_label]
-    lines = [
-        pd.DataFrame(dict(zip(header, (line.name, np.asarray(line.x), np.asarray(line.y)))))
-        for line in figure.series
-    ]
+    banded = any(line.band for line in figure.series)
+    header += ["low", "high"] * banded
+    lines = []
+    for line in figure.series:
+        ends = [np.asarray(end) for end in line.band] if line.band else [np.nan, np.nan]
+        columns = (line.name, np.asarray(line.x), np.asarray(line.y), *(ends if banded else ()))
+        lines.append(pd.DataFrame(dict(zip(header, columns))))
     return _csv(pd.DataFrame(columns=header)) + "".join(_csv(rows, header=False) for rows in lines)
 
 
 @_table.register
 def _(figure: Bars) -> str:
     return _csv(pd.DataFrame({"name": figure.names, "value": figure.values}))
+
+
+@_table.register
+def _(figure: Intervals) -> str:
+    names = {"name": figure.names, "mean": figure.means, "low": figure.lows, "high": figure.highs}
+    return _csv(pd.DataFrame(names))
 
 
 def _csv(frame: pd.DataFrame, header: bool = True) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from core.figures import paper
-from core.figures.figure import Bars, Figure, Lines, Matrix, Panels
+from core.figures.figure import Bars, Figure, Intervals, Lines, Matrix, Panels
 
 _WIDTH = 130.0  # mm of a figure's page: words that read on a phone as well as on a wide screen
 _CONTENTS = 3  # from as many figures on, a list of them comes first
@@ -16,6 +16,7 @@ _ROWS = {
     Matrix: "a row for every row of the table",
     Lines: "a row for every point of every line",
     Bars: "a row for every bar",
+    Intervals: "a row for every mean",
 }
 
 # the page may load nothing but what stands in it, whatever a title or a note says
@@ -165,6 +166,9 @@ def _in_words(figure: Figure) -> str:
         case Bars():
             bars = (f"{name} {value:.1%}" for name, value in zip(figure.names, figure.values))
             shown = f"{figure.unit}, bars: {', '.join(bars)}"
+        case Intervals():
+            means = (f"{name} {mean:.3f}" for name, mean in zip(figure.names, figure.means))
+            shown = f"{figure.label}, means: {', '.join(means)}"
     return " ".join(f"{figure.title}: {shown}.".split())  # captions may have several lines
 
 

@@ -5,9 +5,11 @@ from functools import singledispatch
 import numpy as np
 import plotly.graph_objects as go
 
-from core.figures.figure import UNNAMED, Bars, Figure, Lines, Matrix
-from core.figures.palette import MATRIX_COLORS, PALETTE
+from core.figures.figure import UNNAMED, Bars, Figure, Intervals, Lines, Matrix
+from core.figures.palette import PALETTE
 
+_READABLE = 20  # columns of a matrix whose numbers can be read
+_TALL = 480  # pixels at most of a matrix
 _AXIS = {"zeroline": False, "automargin": True}
 _LAYOUT = {
     # Named, because importing Streamlit changes which one is the default; the empty one, because
@@ -24,6 +26,7 @@ _STYLES = {
     "solid": {"mode": "lines", "line": {"width": 2}},
     "faint": {"mode": "lines", "line": {"width": 1}, "opacity": 0.3},
     "dashed": {"mode": "lines", "line": {"width": 1.5, "dash": "dash"}},
+    "steps": {"mode": "lines+markers", "line": {"width": 2}, "marker": {"size": 6}},
     "points": {"mode": "markers", "marker": {"size": 7}},
     "dot": {"mode": "markers", "marker": {"size": 9}},
 }
@@ -54,19 +57,24 @@ def _axis(title: str, **looks) -> dict:
 
 @_parts.register
 def _(figure: Matrix) -> tuple[list, dict]:
-    shares = figure.values.dtype.kind == "f"
-    text = np.vectorize(lambda v: f"{v:.0%}" if shares else f"{v:,}")(figure.values)
+    text, (low, high) = figure.texts, figure.limits
+    readable = figure.values.shape[1] <= _READABLE
     heat = go.Heatmap(
         z=figure.values,
         x=figure.columns,
         y=figure.rows,
         text=text,
-        texttemplate="%{text}",
-        colorscale=MATRIX_COLORS,
+        texttemplate="%{text}" if readable else None,
+        colorscale=figure.colors,
+        zmin=low,
+        zmax=high,
         hoverinfo="skip",
-        xgap=1,
-        ygap=1,
-        colorbar={"title": {"text": figure.unit, "side": "right"}, "tickformat": ".0%" * shares},
+        xgap=1 if readable else 0,
+        ygap=1 if readable else 0,
+        colorbar={
+            "title": {"text": figure.unit, "side": "right"},
+            "tickformat": ".0%" if "%" in figure.form else None,
+        },
     )
     # a heatmap sends no clicks: squares that cannot be seen lie over its cells and do
     rows, columns = np.indices(figure.values.shape).reshape(2, -1)
@@ -74,7 +82,7 @@ def _(figure: Matrix) -> tuple[list, dict]:
         x=np.array(figure.columns)[columns],
         y=np.array(figure.rows)[rows],
         mode="markers",
-        marker={"symbol": "square", "size": min(34, 480 / len(figure.rows)), "color": "#0000"},
+        marker={"symbol": "square", "size": min(34, _TALL / len(figure.rows)), "color": "#0000"},
         # lists: of an array, the browser would send back an object instead of a pair
         customdata=np.stack([rows, columns], axis=1).tolist(),
         text=text.ravel(),
@@ -83,11 +91,11 @@ def _(figure: Matrix) -> tuple[list, dict]:
         showlegend=False,
     )
     # dtick: every class has its name, however narrow the page
-    names = {"dtick": 1, "showgrid": False}
+    names = {"dtick": 1 if readable else None, "showgrid": False, "type": "category"}
     return [heat, cells], {
         "xaxis": _axis(figure.column_label, tickangle=-45, **names),
         "yaxis": _axis(figure.row_label, autorange="reversed", **names),
-        "height": max(320, 36 * len(figure.rows) + 160),
+        "height": max(320, min(36 * len(figure.rows), _TALL) + 160),
     }
 
 
@@ -96,13 +104,21 @@ def _(figure: Lines) -> tuple[list, dict]:
     value = "%{y:.1%}" if figure.percent else "%{y:.4f}"
     place = "%{x}" if _counts(figure) else "%{x:.4~r}"
     traces = []
-    for line in figure.series:
+    for i, line in enumerate(figure.series):
         color, looks = PALETTE[line.color % len(PALETTE)], _STYLES[line.style]
+        if line.band:
+            edge = {"x": line.x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+            edge |= {"showlegend": False, "fillcolor": f"{color}26"}
+            traces += [
+                go.Scatter(y=end, fill=fill, **edge)
+                for end, fill in zip(line.band, (None, "tonexty"))
+            ]
         traces.append(
             go.Scatter(
                 x=line.x,
                 y=line.y,
                 name=line.name,
+                customdata=[[i, j] for j in range(len(line.x))],
                 hovertemplate=f"{line.name}, {figure.x_label} {place}: {value}<extra></extra>",
                 showlegend=line.style not in UNNAMED,
                 **{
@@ -159,6 +175,47 @@ def _(figure: Bars) -> tuple[list, dict]:
         "xaxis": {"range": [0, 1.15], "visible": False},
         "yaxis": {**_AXIS, "autorange": "reversed", "showgrid": False},
         "height": 26 * len(figure.values) + 20,
+    }
+
+
+@_parts.register
+def _(figure: Intervals) -> tuple[list, dict]:
+    means, lows, highs = (np.asarray(v, float) for v in (figure.means, figure.lows, figure.highs))
+    value = ".1%" if figure.percent else ".3f"
+    points = go.Scatter(
+        x=means,
+        y=figure.names,
+        mode="markers",
+        marker={"size": 8, "color": PALETTE[0]},
+        error_x={"array": highs - means, "arrayminus": means - lows, "thickness": 1.5, "width": 4},
+        customdata=np.stack([lows, highs], axis=1),
+        hovertemplate=f"%{{y}}: %{{x:{value}}} [%{{customdata[0]:{value}}}, "
+        f"%{{customdata[1]:{value}}}]<extra></extra>",
+        showlegend=False,
+    )
+    shapes, annotations = [], []
+    if figure.reference:
+        at, words = figure.reference
+        line = {"width": 1, "dash": "dot", "color": "#8a8fa3"}
+        shapes = [
+            {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+        ]
+        annotations = [
+            {
+                "text": words,
+                "x": at,
+                "y": 1,
+                "yref": "paper",
+                "yanchor": "bottom",
+                "showarrow": False,
+            }
+        ]
+    return [points], {
+        "xaxis": _axis(figure.label, tickformat=".0%" if figure.percent else None),
+        "yaxis": {**_AXIS, "autorange": "reversed", "type": "category"},
+        "shapes": shapes,
+        "annotations": annotations,
+        "height": 34 * len(figure.names) + 90,
     }
 
 

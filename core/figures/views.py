@@ -99,11 +99,13 @@ def result(
     opacity: float = 0.5,
     colors: str = MAP_COLORS,
     patch: int | None = None,
+    method: str = "attention",
 ) -> Panels:
     """An image (H, W, 3) uint8, its map, the map laid over it, and the amplified image.
 
     Args:
         opacity: of the map where it lies over the image, in [0, 1].
+        method: what made the map, for its caption and unit.
         patch: the one that looks, row by row from 0, gets a frame; None of CLS.
     """
     (gh, gw), marked = steps.grid.shape, None
@@ -113,7 +115,7 @@ def result(
     numbers = steps.grid.size <= READABLE
     panels = [
         Panel("image", "image", image, marked=marked),
-        Panel("attention", "attention", steps.grid, numbers=numbers, marked=marked),
+        Panel(method, method, steps.grid, numbers=numbers, unit=method, marked=marked),
         Panel("overlay", f"overlaid at {opacity:.0%}", over, marked=marked),
         Panel("amplified", f"amplified × {gain:g}", steps.amplified, marked=marked),
     ]
@@ -136,16 +138,27 @@ def amplification(
     title: str,
     steps: AmplificationSteps,
     gain: float,
-    query: str = "CLS",
+    query: str | None = "CLS",
     colors: str = MAP_COLORS,
+    method: str = "attention",
 ) -> Panels:
-    """The six steps, each with its number and name; `query` says which token looks."""
+    """The six steps, each with its number and name; `query` says which token looks.
+
+    A map of another method than attention is of no token (`query` None), and begins at step 2.
+    """
     numbered = steps.grid.size <= READABLE
     gh, gw = steps.grid.shape
+    average = f"1  average: {query} to {gh * gw} patches"
     panels = [
-        Panel("average", f"1  average: {query} to {gh * gw} patches", steps.average, numbers=True),
-        Panel("grid", f"2  reshape to {gh} × {gw}", steps.grid, numbers=numbered),
-        Panel("resized", "3  resize to the image", steps.resized),
+        *([Panel("average", average, steps.average, numbers=True)] if query else []),
+        Panel(
+            "grid",
+            f"2  {'reshape to' if query else 'map of'} {gh} × {gw}",
+            steps.grid,
+            numbers=numbered,
+            unit=method,
+        ),
+        Panel("resized", "3  resize to the image", steps.resized, unit=method),
         Panel("normalised", "4  min-max to 0 … 1", steps.normalised, (0.0, 1.0), unit="share"),
         Panel("multiplied", "5  × image", steps.multiplied),
         Panel("amplified", f"6  × {gain:g}", steps.amplified),
@@ -221,7 +234,8 @@ def confusion(matrix: np.ndarray, classes: tuple[str, ...], shares: bool) -> Mat
     values = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1) if shares else matrix
     title = "Confusion matrix: " + ("share of each label's images" if shares else "images")
     unit = "of the label's images" if shares else "images"
-    return Matrix(title, values, classes, classes, "label", "prediction", unit)
+    form = ".0%" if shares else ","
+    return Matrix(title, values, classes, classes, "label", "prediction", unit, form)
 
 
 def reliability(table: pd.DataFrame, error: float) -> Lines:
@@ -431,10 +445,12 @@ def comparison(
     gain: float = 2.0,
     resize: str = "bilinear",
     colors: str = MAP_COLORS,
+    unit: str = "attention",
 ) -> Panels:
     """Pictures over their maps over the amplified pictures, a column each.
 
     Args:
+        unit: of all maps.
         shared: one colour scale for all maps; else each has its own.
     """
     scale = _scale_of([one.grid for one in compared]) if shared else None
@@ -452,6 +468,7 @@ def comparison(
                 one.grid,
                 scale,
                 numbers=one.grid.size <= READABLE,
+                unit=unit,
                 size=one.picture.shape[:2],
             )
         )
