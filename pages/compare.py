@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.compare import cosine_similarity, moved_share
-from core.figures import views
+from core.figures import evidence, views
 from core.figures.views import Compared
 from ui import comparison, display, library, links, shell
 from ui.comparison import EPOCHS, LETTERS, TRAINED
@@ -39,6 +39,7 @@ def render(selection: Selection) -> None:
         gain=look.gain,
         resize=look.resize,
         colors=look.colors,
+        unit=evidence.SHARE if comparison.in_shares(chosen) else "attention",
     )
     patches = {one.grid.size for one in compared}
     both = side_by_side() if count == 2 else (st.container(), st.container())

@@ -227,7 +227,8 @@ def test_table_of_lines():
         np.testing.assert_array_equal(mine["epoch"], line.x)
         np.testing.assert_array_equal(mine["cross-entropy (nats)"], line.y)
         ends = line.band or [np.full(len(line.x), np.nan)] * 2
-        np.testing.assert_allclose(mine[["low", "high"]].to_numpy(float).T, ends)
+        found = mine[["low", "high"]].apply(pd.to_numeric, errors="coerce")
+        np.testing.assert_allclose(found.to_numpy().T, ends)
 
 
 def test_table_of_lines_without_a_band():

@@ -1,18 +1,20 @@
 """What stands in the columns of the Compare page: chosen for each, or the same for all."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
 from core.checkpoint import Run
+from core.compare import share_of_map
 from core.errors import InputError
-from core.explain import OF_ATTENTION
+from core.explain import METHODS, OF_ATTENTION
 from core.figures import views
 from core.figures.views import Compared
 from core.replay import frame_of, kept_frame
 from core.selection import verdicts
-from ui import library, links
+from ui import library, links, one_image
 from ui.replay import fixed_images, picture_names
 from ui.sidebar import Selection
 
@@ -32,7 +34,7 @@ def choose(
     offered = library.runs_by_name()
     if "epoch" in attributes:  # only of runs that kept what they saw
         offered = {n: path for n, path in offered.items() if (path / "replay.npz").is_file()}
-    choosers = _choosers(selection, offered)
+    choosers = _choosers(selection, offered, "epoch" in attributes)
     common = {"model": selection.run}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         for name in attributes:
@@ -59,10 +61,13 @@ def _share(i: int, first: int, last: int) -> int:
     return (last, first, (first + last) // 2, (3 * first + last) // 4)[i]
 
 
-def _choosers(selection: Selection, offered: dict[str, Path]) -> dict[str, Callable]:
+def _choosers(
+    selection: Selection, offered: dict[str, Path], offers_epochs: bool
+) -> dict[str, Callable]:
     """By attribute, what draws the choice for column i (of a run) and returns it.
 
     `offered` are the runs that a column may have, by name; only those that are chosen are opened.
+    Of epochs, run folders keep maps of attention alone.
     Where the beginning depends on more than the column and its run, the widget's own default is
     None: so the address always says the choice.
     """
@@ -82,16 +87,7 @@ def _choosers(selection: Selection, offered: dict[str, Path]) -> dict[str, Calla
         return library.open_run(offered[name], name)
 
     def image(i: int, run: Run) -> int:
-        key, last = _key("index", i), len(selection.images) - 1
-        chosen = selection.indices
-        begin = int(chosen[i % len(chosen)]) if len(chosen) else min(i, last)
-        links.fit(key, 0, last)
-        if st.session_state.get(key) is None:
-            asked = links.asked_number(key)
-            st.session_state[key] = begin if asked is None or asked > last else asked
-        return st.number_input(
-            "Image number", 0, last, None, 1, key=key, bind="query-params", width=150
-        )
+        return one_image.number(selection, _key("index", i), i)
 
     def layer(i: int, run: Run) -> int:
         layers, key = run.model.config.layers, _key("layer", i)
@@ -109,15 +105,19 @@ def _choosers(selection: Selection, offered: dict[str, Path]) -> dict[str, Calla
         return None if head == "average" else head
 
     def method(i: int, run: Run) -> str:
+        methods = OF_ATTENTION if offers_epochs else METHODS
+        begin = methods[i % len(methods)]
+        links.fit_options(_key("method", i), methods, begin)
         return st.selectbox(
             "Method",
-            OF_ATTENTION,
-            i % len(OF_ATTENTION),
+            methods,
+            methods.index(begin),
             key=_key("method", i),
             bind="query-params",
             width=150,
-            help="Attention: one layer. Rollout: all layers multiplied, so layer and head do not "
-            "matter (Abnar & Zuidema 2020).",
+            help="Attention: one layer. Rollout: all layers multiplied (Abnar & Zuidema 2020). "
+            "Relevance: weighted by the prediction's gradient (Chefer et al. 2021). Grad-CAM: one "
+            "layer's features, weighted so (Selvaraju et al. 2017).",
         )
 
     def picture(i: int, run: Run) -> str:
@@ -145,12 +145,20 @@ def _choosers(selection: Selection, offered: dict[str, Path]) -> dict[str, Calla
 
 
 def compared(selection: Selection, chosen: list[dict], same: list[str]) -> list[Compared]:
-    """The maps that were chosen."""
+    """The maps that were chosen; of methods whose units differ, each scaled to sum 1."""
     look_up = _of_epoch if "epoch" in chosen[0] else _of_model
-    return [
+    found = [
         look_up(selection, values, letter, _words(values, same))
         for letter, values in zip(LETTERS, chosen)
     ]
+    if in_shares(chosen):
+        found = [replace(one, grid=share_of_map(one.grid)) for one in found]
+    return found
+
+
+def in_shares(chosen: list[dict]) -> bool:
+    """Whether the chosen maps have no unit in common but shares of the map."""
+    return any(values["method"] not in OF_ATTENTION for values in chosen)
 
 
 def _words(values: dict, same: list[str]) -> str:
@@ -177,7 +185,7 @@ def _of_model(selection: Selection, values: dict, letter: str, name: str) -> Com
     layer, head = min(values["layer"], config.layers), values["head"]
     if head and head > config.heads:
         head = None
-    if values["method"] == "rollout":
+    if values["method"] in ("rollout", "relevance"):
         layer, head = config.layers, None  # they make no difference to it
     elif layer != values["layer"] or head != values["head"]:
         name += f" (layer {layer}, " + (f"head {head})" if head else "average of the heads)")

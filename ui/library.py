@@ -11,7 +11,7 @@ import streamlit as st
 import torch
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from core import checkpoint, data
+from core import checkpoint, data, heads
 from core.attention import Extraction, extract, extract_set, extraction_folder
 from core.attention import cls_maps as read_cls_maps
 from core.checkpoint import Run, RunEntry
@@ -185,6 +185,17 @@ def head_measures(run: Run, images: ImageSet) -> HeadMeasures:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _measures_slot(model: str, images: str) -> _Slot:
     return _Slot()
+
+
+def agreement(run: Run, images: ImageSet, positions: np.ndarray) -> np.ndarray:
+    """How alike heads look, (L*H, L*H) (see `core.heads.agreement`)."""
+    key = (run.fingerprint, images.fingerprint, positions.tobytes())
+    return _agreement(key, run, images, positions)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _agreement(key, _run: Run, _images: ImageSet, _positions: np.ndarray) -> np.ndarray:
+    return heads.agreement(extraction(_run, _images).cls_rows, _positions)
 
 
 def probabilities(run: Run, images: ImageSet) -> np.ndarray:

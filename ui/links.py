@@ -37,6 +37,8 @@ OF_PAGE = {
     "confusion": (
         *("results", "cells", "label", "taken_for", "cell_page", "common", "gain", "colors"),
     ),
+    "heads": ("of", "off", "index", "importance", "gain", "resize", "colors"),
+    "trust": ("trial", "trials", "layer"),
     "training": ("beside", "over", "smoothing", "published", "epoch", "replay", "picture"),
 }
 # Where a part of the page runs on its own, what the server knew of its choices when the whole page

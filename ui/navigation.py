@@ -12,6 +12,8 @@ NAVIGATION = (
     ("attention", ":material/center_focus_strong:", "One image: every layer, head and step."),
     ("compare", ":material/compare:", "Images, models, layers, heads or epochs side by side."),
     ("confusion", ":material/grid_on:", "What is taken for what, and the images behind it."),
+    ("heads", ":material/hub:", "What each head does, and what it is worth."),
+    ("trust", ":material/fact_check:", "Which map says what the model depends on, measured."),
     ("training", ":material/show_chart:", "How the model became what it is, epoch by epoch."),
 )
 
@@ -38,13 +40,17 @@ def follow() -> None:
         st.switch_page(path_of(name), query_params=parameters)
 
 
-def open_image(index: int) -> None:
-    """Show an image on the Attention page, which then offers the way back."""
+def open_image(index: int, **parameters: str) -> None:
+    """Show an image on the Attention page, which then offers the way back.
+
+    Args:
+        parameters: other choices of that page, as in `go_to`.
+    """
     here = st.session_state["here"]["page"]
     if here != "attention":
         st.session_state["came_from"] = here
     st.session_state["index"] = int(index)
-    go_to("attention", index=str(index))
+    go_to("attention", index=str(index), **parameters)
 
 
 def way_back() -> None:

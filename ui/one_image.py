@@ -45,6 +45,19 @@ def choose(selection: Selection) -> int:
     return index
 
 
+def number(selection: Selection, key: str = "index", place: int = 0) -> int:
+    """An image's number, chosen on its own; at first the `place`-th of those that pass."""
+    last, chosen = len(selection.images) - 1, selection.indices
+    begin = int(chosen[place % len(chosen)]) if len(chosen) else min(place, last)
+    links.fit(key, 0, last)
+    if st.session_state.get(key) is None:
+        asked = links.asked_number(key)
+        st.session_state[key] = begin if asked is None or asked > last else asked
+    return st.number_input(
+        "Image number", 0, last, None, 1, key=key, bind="query-params", width=150
+    )
+
+
 def _wanted_index(selection: Selection) -> int:
     """The image that was clicked or linked to, else the first of the chosen ones."""
     count = len(selection.images)

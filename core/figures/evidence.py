@@ -7,6 +7,7 @@ from core.amplify import amplify
 from core.compare import share_of_map
 from core.faithfulness import MAPS
 from core.figures.figure import Intervals, Lines, Panel, Panels, Series
+from core.figures.heads import dots
 from core.figures.palette import DIFFERENCE_COLORS, MAP_COLORS
 
 SHARE = "share of the map"
@@ -164,3 +165,40 @@ def trust(table: pd.DataFrame, measure: str) -> Intervals:
         reference,
         percent=measure == "object",
     )
+
+
+def trust_table(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a map, a column a measure, each "mean [low, high]" in words."""
+    said = [f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in table.itertuples()]
+    wide = table.assign(said=said).pivot(index="map", columns="measure", values="said")
+    order = [name for name in MAPS if name in wide.index]
+    return wide.loc[order, list(table["measure"].unique())].fillna("–")
+
+
+def object_by_depth(means: list[np.ndarray], even: float) -> Lines:
+    """Share of attention on the object against depth, a dot a head.
+
+    Args:
+        means: of every head (L, H), and of the heads' averages (L,).
+        even: what an even map gets.
+    """
+    heads, averages = means
+    depth = np.arange(1, len(averages) + 1)
+    series = [dots(heads)]
+    series.append(Series("average of the heads", depth, averages, "solid", 1))
+    series.append(Series("an even map", depth, np.full(len(depth), even), "dashed", 6))
+    return Lines("Attention on the object", "layer", "share of the map", series, percent=True)
+
+
+def object_by_head(layer: int, intervals: list[np.ndarray], even: float) -> Intervals:
+    """Share on the object of a layer's average map and of each head's, with intervals.
+
+    Args:
+        layer: counted from 1.
+        intervals: mean, low and high, (1 + H,) each.
+        even: what an even map gets.
+    """
+    names = ("average", *(f"head {head}" for head in range(1, len(intervals[0]))))
+    title = f"Layer {layer}: attention on the object"
+    reference = even, "an even map"
+    return Intervals(title, names, *intervals, "share of the map", reference, percent=True)

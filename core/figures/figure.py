@@ -129,7 +129,7 @@ class Series:
     `style` is "solid", "dashed" (drawn beside a solid line of the same colour, or a reference),
     "steps" (a line with its points marked), "points", "faint" (the raw values under a smoothed
     line) or "dot" (a place on another line). `band` are the lower and the upper ends (n,) each of
-    what the line is the middle of.
+    what the line is the middle of; `labels` (n,) say what each point is, where they differ.
     """
 
     name: str
@@ -138,6 +138,7 @@ class Series:
     style: str = "solid"
     color: int = 0  # which of the palette's colours
     band: tuple[np.ndarray, np.ndarray] | None = None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +164,8 @@ class Lines:
             arrays[f"{line.name}: {self.y_label}"] = np.asarray(line.y)
             if line.band:
                 arrays[f"{line.name}: low"], arrays[f"{line.name}: high"] = line.band
+            if line.labels:
+                arrays[f"{line.name}: labels"] = np.array(line.labels)
         return arrays
 
 

@@ -29,12 +29,9 @@ def by_depth(
         chosen: layer and head, counted from 0, to mark.
     """
     title, label = _LABELS[measure]
-    layers, heads = values.shape
+    layers = len(values)
     depth = np.arange(1, layers + 1)
-    series = [
-        Series(f"head {head + 1}", depth, values[:, head], "points", 0) for head in range(heads)
-    ]
-    series.append(Series("mean", depth, values.mean(axis=1), "solid", 1))
+    series = [dots(values), Series("mean", depth, values.mean(axis=1), "solid", 1)]
     if reference:
         at, words = reference
         series.append(Series(words, depth, np.full(layers, at), "dashed", 6))
@@ -43,6 +40,14 @@ def by_depth(
         at = values[layer : layer + 1, head]
         series.append(Series(f"layer {layer + 1}, head {head + 1}", depth[[layer]], at, "dot", 2))
     return Lines(title, "layer", label, series, percent=measure == "cls_to_cls")
+
+
+def dots(values: np.ndarray) -> Series:
+    """A value of every head (L, H) against its layer, in that order."""
+    places = [(layer + 1, head + 1) for layer, head in np.ndindex(values.shape)]
+    names = tuple(f"L{layer} H{head}" for layer, head in places)
+    depth = np.array([layer for layer, _ in places])
+    return Series("heads", depth, values.ravel(), "points", 0, labels=names)
 
 
 def agreement(values: np.ndarray, heads: int, layer: int | None = None) -> Matrix:
@@ -114,7 +119,7 @@ def importance(change: np.ndarray, heads: int) -> Matrix:
     table = np.column_stack([change[: layers * heads].reshape(layers, heads), change[-layers:]])
     most = float(np.abs(table).max()) or 1.0
     return Matrix(
-        "What the accuracy loses without a head, or without a layer's heads",
+        "Change of accuracy without a head, or without a layer's heads",
         table,
         tuple(f"layer {layer}" for layer in range(1, layers + 1)),
         (*(f"head {head}" for head in range(1, heads + 1)), "all heads"),

@@ -467,7 +467,8 @@ def table(figure: Figure) -> bytes:
     A row each holds, by the kind of figure:
         Panels: panel, row, column (from 0), channel (none for a map), value.
         Matrix: a row's name, then its values; the header has the columns' names.
-        Lines: series, x, y, under the names of the axes; where there are bands, low and high.
+        Lines: series (or what a point is called), x, y, under the names of the axes; where there
+            are bands, low and high.
         Bars: name, value.
         Intervals: name, mean, low, high.
     """
@@ -512,7 +513,8 @@ def _(figure: Lines) -> str:
     lines = []
     for line in figure.series:
         ends = [np.asarray(end) for end in line.band] if line.band else [np.nan, np.nan]
-        columns = (line.name, np.asarray(line.x), np.asarray(line.y), *(ends if banded else ()))
+        names = line.name if line.labels is None else line.labels
+        columns = (names, np.asarray(line.x), np.asarray(line.y), *(ends if banded else ()))
         lines.append(pd.DataFrame(dict(zip(header, columns))))
     return _csv(pd.DataFrame(columns=header)) + "".join(_csv(rows, header=False) for rows in lines)
 

@@ -119,7 +119,9 @@ def _(figure: Lines) -> tuple[list, dict]:
                 y=line.y,
                 name=line.name,
                 customdata=[[i, j] for j in range(len(line.x))],
-                hovertemplate=f"{line.name}, {figure.x_label} {place}: {value}<extra></extra>",
+                text=line.labels,
+                hovertemplate=f"{'%{text}' if line.labels else line.name}, {figure.x_label} "
+                f"{place}: {value}<extra></extra>",
                 showlegend=line.style not in UNNAMED,
                 **{
                     **looks,

@@ -221,11 +221,16 @@ def patches(image: np.ndarray, grid: tuple[int, int]) -> Panels:
     return Panels(title, panels, columns=gw)
 
 
-def probabilities(values: np.ndarray, classes: tuple[str, ...], label: int) -> Bars:
+def probabilities(
+    values: np.ndarray,
+    classes: tuple[str, ...],
+    label: int,
+    title: str = "Probability of each class",
+) -> Bars:
     """Probabilities (classes,), most probable first; the true class is marked by its name."""
     order = np.argsort(-values, kind="stable")
     names = tuple(f"{classes[i]} ✓" if i == label else classes[i] for i in order)
-    title = "Probability of each class" + (" (✓ the label)" if label >= 0 else "")
+    title += " (✓ the label)" if label >= 0 else ""
     return Bars(title, names, values[order], "probability", highlight=(0,))
 
 

@@ -10,8 +10,8 @@ from streamlit.testing.v1 import AppTest
 from core.checkpoint import save_run
 from core.model import VisionTransformer, ViTConfig
 
-PAGES = ("overview", "browse", "attention", "compare", "confusion", "training")
-WITH_IMAGES = ("overview", "browse", "attention", "compare", "confusion")
+WITH_IMAGES = ("overview", "browse", "attention", "compare", "confusion", "heads", "trust")
+PAGES = (*WITH_IMAGES, "training")
 
 
 def usable(at: AppTest) -> bool:
