@@ -1,8 +1,10 @@
 """What a page holds, read from the tree of elements that AppTest makes of it."""
 
 import json
+from base64 import b64decode
 from pathlib import Path
 
+import numpy as np
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
@@ -40,9 +42,18 @@ def numbers(panel: dict) -> list[str]:
 
 
 def chart(at: AppTest, key: str) -> list[dict]:
-    """The traces of a plotly chart."""
+    """The traces of a plotly chart, arrays as lists."""
     (found,) = [e for e in at.get("plotly_chart") if e.proto.id.endswith(f"-{key}")]
-    return json.loads(found.proto.spec)["data"]
+    return json.loads(found.proto.spec, object_hook=_array)["data"]
+
+
+def _array(found: dict):
+    """What plotly sends as base64, as a list."""
+    if "bdata" not in found:
+        return found
+    values = np.frombuffer(b64decode(found["bdata"]), found["dtype"])
+    shape = [int(side) for side in str(found.get("shape", len(values))).split(",")]
+    return values.reshape(shape).tolist()
 
 
 def complaints(at: AppTest) -> list[str]:
