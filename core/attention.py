@@ -8,6 +8,7 @@ among processes, on one machine or, where they all see the same files, on many.
 import os
 import signal
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -20,12 +21,14 @@ from tqdm import tqdm
 
 from core.checkpoint import load_run
 from core.data import ImageSet, open_images
-from core.errors import VitascopeError
+from core.errors import InputError, VitascopeError
 from core.files import atomic_folder, cache_folder, writing
 from core.hardware import best_batch, open_device
 from core.model import VisionTransformer, ViTConfig
 from core.processes import all_or_none, is_first, process_group, share
 from core.progress import Progress, silent
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +65,7 @@ def cls_maps(
     """
     maps = np.empty((len(images), *_shape(model)), np.float32)
     done = 0
-    for _, rows in _passes(model, images, batch_size):
+    for _, rows in _passes(model, images, batch_size, "float32"):
         maps[done : done + len(rows)] = rows
         done += len(rows)
     return maps.reshape(*maps.shape[:3], *model.config.grid)
@@ -97,10 +100,11 @@ def extract_set(
     model: VisionTransformer,
     images: ImageSet,
     *,
+    precision: str = "float32",
     batch_size: int | None = None,
     progress: Progress = silent,
 ) -> Extraction:
-    """Probabilities and CLS rows of a whole set in one pass, in float32.
+    """Probabilities and CLS rows of a whole set in one pass.
 
     They are streamed to disk, so memory does not grow with the set, and kept in
     `extractions_folder` under a key of the model's and the set's content: the second call for the
@@ -109,11 +113,16 @@ def extract_set(
     Raises:
         WriteError: the folder cannot be written, or the disk is full.
     """
+    if precision not in PRECISIONS:
+        raise InputError(f"There is no precision {precision!r}; choose float32 or bfloat16.")
     folder = extraction_folder(model.fingerprint(), images.fingerprint)
+    if precision != "float32":
+        folder = folder.with_name(f"{folder.name}-{precision}")
     if not folder.exists():
         with writing(folder), atomic_folder(folder) as part:
             _create(part, model, len(images))
-            _fill(part, model, images.images, slice(0, len(images)), batch_size, progress)
+            everything = slice(0, len(images))
+            _fill(part, model, images.images, everything, batch_size, precision, progress)
     probabilities = np.load(folder / "probabilities.npy", mmap_mode="r")
     return Extraction(probabilities, np.load(folder / "cls_rows.npy", mmap_mode="r"))
 
@@ -151,7 +160,8 @@ def extract_set_together(
         dist.broadcast_object_list(part)  # only the first knows where; None: it is there already
         if part[0]:
             with all_or_none():
-                _fill(part[0], model, images.images, share(len(images)), batch_size, progress)
+                mine = share(len(images))
+                _fill(part[0], model, images.images, mine, batch_size, "float32", progress)
     return folder
 
 
@@ -176,7 +186,7 @@ def _create(folder, model, count):
     create(folder / "probabilities.npy", "w+", np.float32, (count, model.config.classes))
 
 
-def _fill(folder, model, images, part, batch_size, progress):
+def _fill(folder, model, images, part, batch_size, precision, progress):
     """Write a part of the rows of both files; others may write other parts at the same time.
 
     Args:
@@ -188,7 +198,7 @@ def _fill(folder, model, images, part, batch_size, progress):
         _open_at(folder / "cls_rows.npy", part.start) as cls_rows,
         _open_at(folder / "probabilities.npy", part.start) as probabilities,
     ):
-        for batch_probabilities, rows in _passes(model, images[part], batch_size):
+        for batch_probabilities, rows in _passes(model, images[part], batch_size, precision):
             cls_rows.write(np.ascontiguousarray(rows, np.float16))
             probabilities.write(np.ascontiguousarray(batch_probabilities, np.float32))
             done += len(rows)
@@ -209,18 +219,20 @@ def _open_at(path: Path, row: int) -> BinaryIO:
 
 
 @torch.inference_mode()
-def _passes(model, images, batch_size):
+def _passes(model, images, batch_size, precision):
     """Batch by batch: probabilities (B, classes) and CLS rows (B, L, H, gh*gw), NumPy float32."""
-    batch_size = batch_size or best_batch(model)
+    batch_size, dtype = batch_size or best_batch(model), PRECISIONS[precision]
+    network = model if dtype == torch.float32 else deepcopy(model).to(dtype)
     for start in range(0, len(images), batch_size):
-        x = model.patch_embedding(model.prepare(images[start : start + batch_size]))  # (B, T, D)
+        batch = model.prepare(images[start : start + batch_size])
+        x = network.patch_embedding(batch.to(dtype))  # (B, T, D)
         rows = []
-        for block in model.blocks:
+        for block in network.blocks:
             x, attention = block(x)
             # a copy of the CLS row lets go of the rest, which is most of the memory
             rows.append(attention[:, :, 0, model.config.prefix :].clone())
-        probabilities = model.classify(x).softmax(dim=-1)
-        yield probabilities.cpu().numpy(), torch.stack(rows, dim=1).cpu().numpy()
+        probabilities = network.classify(x).float().softmax(dim=-1)
+        yield probabilities.cpu().numpy(), torch.stack(rows, dim=1).float().cpu().numpy()
 
 
 def _shape(model) -> tuple[int, int, int]:

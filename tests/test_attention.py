@@ -20,6 +20,7 @@ from core import attention
 from core.attention import cls_maps, extract, extract_set
 from core.checkpoint import load_run, save_run
 from core.data import image_set, open_images
+from core.errors import InputError
 from core.files import cache_folder
 from core.model import VisionTransformer
 
@@ -92,6 +93,19 @@ def test_a_second_call_reads_what_the_first_wrote(model, pictures, monkeypatch):
         extract_set(make_model(seed=1, image_size=12), pictures)
     with pytest.raises(AssertionError, match="run again"):
         extract_set(model, pictures.sample(6))
+
+
+def test_half_the_precision_is_close_and_kept_apart(model, pictures):
+    exact = extract_set(model, pictures)
+    close = extract_set(model, pictures, precision="bfloat16")
+    np.testing.assert_allclose(close.probabilities, exact.probabilities, atol=0.05)
+    np.testing.assert_allclose(close.cls_rows, exact.cls_rows, atol=0.05)
+    assert not np.array_equal(close.probabilities, exact.probabilities)
+    assert np.array_equal(extract_set(model, pictures).probabilities, exact.probabilities)
+    assert next(model.parameters()).dtype == torch.float32
+    with pytest.raises(InputError) as error:
+        extract_set(model, pictures, precision="float8")
+    assert is_one_sentence(error.value)
 
 
 def test_a_broken_extraction_leaves_nothing(model, pictures):

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import torch
 
-from benchmarks import training
+from benchmarks import explain, training
 from core.augment import Augmentation
 from core.checkpoint import import_tutorial
-from core.model import ViTConfig
+from core.model import VisionTransformer, ViTConfig
 
 
 def test_the_tutorials_model_is_the_tutorials(tmp_path):
@@ -34,3 +34,19 @@ def test_operations_of_a_step():
     block = 17 * 128 * (3 * 128 + 2 * 512) + 2 * 17 * 17 * 128  # multiplications
     forward = 12 * block + 16 * 192 * 128 + 128 * 10
     assert training.step_flops(ViTConfig()) == 3 * 2 * forward
+
+
+def test_every_way_to_attention_gives_the_same_shapes(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("VITASCOPE_EXTRACTIONS", str(tmp_path))
+    config = ViTConfig(width=16, layers=2, heads=2, mlp_width=32)
+    model = VisionTransformer(config).eval().requires_grad_(False)
+    images = torch.randn(3, 3, 32, 32)
+    for make in explain.PEERS.values():
+        with torch.inference_mode():
+            probabilities, rows = make(config)(images)
+        torch.testing.assert_close(probabilities.sum(dim=-1), torch.ones(3))
+        assert rows.shape == (3, 2, 2, 16)
+        assert ((rows > 0) & (rows.sum(dim=-1, keepdim=True) < 1)).all()
+    speeds = explain.race(model, 512, rounds=2)
+    assert set(speeds) >= {*explain.PEERS, "float32"}
+    assert all(len(values) == 2 and min(values) > 0 for values in speeds.values())
