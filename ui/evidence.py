@@ -101,11 +101,13 @@ def _show_maps(
     keys = list(found)
 
     def choose(panel: int) -> None:
-        method, of = keys[panel % len(keys)]
+        method, of = keys[panel // 2]
         st.session_state["method"] = method
         if of is not None:
             predicted = int(selection.verdicts.predicted[index])
             st.session_state["target"] = PREDICTED if of == predicted else run.classes[of]
+            if of != targets[0]:  # the two change places
+                st.session_state["versus"] = run.classes[targets[0]]
 
     note = words.SIDE_BY_SIDE
     if images.masks is not None:
@@ -114,10 +116,10 @@ def _show_maps(
     show_panels(
         figure,
         "attention_methods",
-        width=150,
-        columns=len(keys),
+        width=140,
+        group=2,
         on_click=choose,
-        selected=next((i for i, (method, _) in enumerate(keys) if method == one.method), None),
+        selected=next((2 * i for i, (method, _) in enumerate(keys) if method == one.method), None),
         note=note,
         hint="Click one to see it above, with its steps.",
     )

@@ -100,7 +100,7 @@ def _show_moved(
         )
 
         def choose(panel: int, chosen=chosen) -> None:
-            navigation.open_image(chosen[panel], layer=str(layer + 1), head=str(head + 1))
+            navigation.open_image(chosen[panel], method="attention", layer=layer + 1, head=head + 1)
 
         with place:
             show_panels(

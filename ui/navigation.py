@@ -17,6 +17,8 @@ NAVIGATION = (
     ("training", ":material/show_chart:", "How the model became what it is, epoch by epoch."),
 )
 
+WITH_INDEX = ("attention", "compare", "heads")  # have a widget for an image's number
+
 
 def path_of(name: str) -> Path:
     """The file of a page, for `st.switch_page` and `st.page_link`."""
@@ -40,17 +42,19 @@ def follow() -> None:
         st.switch_page(path_of(name), query_params=parameters)
 
 
-def open_image(index: int, **parameters: str) -> None:
+def open_image(index: int, **choices) -> None:
     """Show an image on the Attention page, which then offers the way back.
 
     Args:
-        parameters: other choices of that page, as in `go_to`.
+        choices: of that page's widgets, by their keys.
     """
     here = st.session_state["here"]["page"]
     if here != "attention":
         st.session_state["came_from"] = here
-    st.session_state["index"] = int(index)
-    go_to("attention", index=str(index), **parameters)
+    st.session_state.update(index=int(index), **choices)
+    # Streamlit refuses to set the parameters that belong to widgets of the page that is left
+    parameters = {} if here in WITH_INDEX else {"index": str(index)}
+    go_to("attention", **parameters)
 
 
 def way_back() -> None:

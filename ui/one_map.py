@@ -91,18 +91,20 @@ def choose(run: Run, predicted: int) -> OneMap:
         key="query",
         bind="query-params",
         width=150,
+        disabled=method != "attention",
         help="The token whose attention is shown. CLS is the one that decides in the end.",
     )
-    target = PREDICTED
-    if method not in OF_ATTENTION or st.session_state.get("closer") == "methods":
-        target = st.selectbox(
-            "Explains",
-            targets,
-            key="target",
-            bind="query-params",
-            width=170,
-            help="The class that relevance, Grad-CAM and occlusion are for.",
-        )
+    closer = st.session_state.get("closer", st.query_params.get("closer"))  # drawn further down
+    target = st.selectbox(
+        "Explains",
+        targets,
+        key="target",
+        bind="query-params",
+        width=170,
+        disabled=method in OF_ATTENTION and closer != "methods",
+        help="The class that relevance, Grad-CAM and occlusion are for; attention and rollout know "
+        "none.",
+    )
     of = predicted if target == PREDICTED else run.classes.index(target)
     head = None if head == "average" else head
     return OneMap(method, layer, head, tokens.index(query), of, run.classes[of])

@@ -41,7 +41,7 @@ def method_maps(
     colors: str = MAP_COLORS,
     notes: dict[str, str] | None = None,
 ) -> Panels:
-    """Maps of several methods on one scale, each over the picture amplified by it.
+    """Maps of several methods on one scale, each beside the picture amplified by it.
 
     Their units differ, so each is scaled to sum 1: a value is the share of the map that falls on a
     patch, and a map that is the same everywhere has 1 / (gh*gw) in each.
@@ -54,9 +54,10 @@ def method_maps(
     """
     shares = {name: share_of_map(grid) for name, grid in maps.items()}
     scale = (0.0, max(float(grid.max()) for grid in shares.values())) if shared else None
-    above, below = [], []
+    panels = []
     for name, grid in shares.items():
-        above.append(
+        amplified = amplify(grid, picture, gain=gain, resize=resize).amplified
+        panels += [
             Panel(
                 f"{name} map",
                 name,
@@ -65,11 +66,10 @@ def method_maps(
                 numbers=grid.size <= _READABLE,
                 unit=SHARE,
                 note=(notes or {}).get(name, ""),
-            )
-        )
-        amplified = amplify(grid, picture, gain=gain, resize=resize).amplified
-        below.append(Panel(f"{name} amplified", f"× {gain:g}", amplified, alt=f"{name} amplified"))
-    return Panels(title, [*above, *below], len(maps), colors, picture.shape[:2])
+            ),
+            Panel(f"{name} amplified", f"× {gain:g}", amplified, alt=f"{name} amplified"),
+        ]
+    return Panels(title, panels, 4, colors, picture.shape[:2])
 
 
 def occlusion_map(title: str, drops: np.ndarray, picture: np.ndarray, name: str) -> Panels:

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from waiting import settled
 
-PAGES = ("", "browse", "attention", "compare", "confusion", "training")
+PAGES = ("", "browse", "attention", "compare", "confusion", "heads", "trust", "training")
 LOOKS = [("light", 1440), ("dark", 1440), ("light", 390)]
 
 # The plain elements that our pages use, in Streamlit's own theme.
@@ -109,7 +109,9 @@ def test_axe_finds_only_what_is_streamlits_own(
     if look not in streamlits_own:
         found = look_at(bare_url, *look).evaluate(VIOLATIONS)
         streamlits_own[look] = {kind for kind, _ in found}
-    page = look_at(f"{server.url}/{name}?model=tiny&class=cat&label=cat&taken_for=cat", *look)
+    page = look_at(
+        f"{server.url}/{name}?model=tiny&class=cat&label=cat&taken_for=cat&closer=methods", *look
+    )
     found = page.evaluate(VIOLATIONS)
     assert [(kind, what) for kind, what in found if kind not in streamlits_own[look]] == []
     pictures = page.locator("img, canvas, [role=img], [data-testid=stPlotlyChart]")

@@ -11,6 +11,8 @@ TITLES = {
     "browse": "Browse",
     "attention": "#0",
     "confusion": "What is taken for what?",
+    "heads": "What do the heads do?",
+    "trust": "Which map should you trust?",
     "training": "How did it learn?",
 }
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 22, 29)"}
@@ -69,7 +71,7 @@ def test_the_navigation_keeps_the_filters(visit):
     page = visit("/?model=tiny&class=cat&outcome=wrong")
     sidebar = page.get_by_test_id("stSidebar")
     left = sidebar.get_by_text("of 200 images").inner_text()
-    for name in ("browse", "attention", "confusion", "training"):
+    for name in ("browse", "attention", "confusion", "heads", "trust", "training"):
         sidebar.get_by_role("link", name=name.capitalize()).click()
         expect(page.get_by_role("heading", level=1)).to_contain_text(TITLES[name][0])
         expect(page).to_have_url(re.compile(rf"/{name}\?"))
