@@ -68,6 +68,8 @@ NEXT_PAGE = (".st-key-page [data-testid=stNumberInputStepUp]",)
 NEXT_IMAGE = ('role=button[name="Next"]',)
 PATCHES = tuple(f".st-key-attention_result .patches button >> nth={n}" for n in (5, 10))
 ATTENTION = (".st-key-attention_result", ".st-key-attention_all", ".st-key-attention_others")
+METHODS = tuple(f".st-key-attention_{name}" for name in ("methods", "deletion", "insertion"))
+HEADS = tuple(f".st-key-heads_{name}" for name in ("distance", "entropy", "most", "agreement"))
 INTERACTIONS = (
     Interaction("overview", "outcome", OUTCOMES, (".st-key-overview_pictures",)),
     Interaction("browse", "next page", NEXT_PAGE, (".st-key-browse_grid",)),
@@ -96,6 +98,8 @@ INTERACTIONS = (
     Interaction(
         "attention", "a patch", PATCHES, (".st-key-attention_steps", ".st-key-attention_all")
     ),
+    Interaction("attention", "next image, methods", NEXT_IMAGE, METHODS, query="closer=methods"),
+    Interaction("heads", "outcome", OUTCOMES, HEADS),
     Interaction(
         "compare",
         "layer",

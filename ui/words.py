@@ -55,8 +55,8 @@ READ_METHODS = """
 TRUST = {
     "deletion": (
         "Area under the probability as each map's best patches go: lower is better (Petsiuk et "
-        "al. 2018). A map whose interval reaches that of the random order tells no more than "
-        "chance."
+        "al. 2018). Where its interval lies clear of the random order's, the map says something "
+        "about this model; where not, it may as well be chance."
     ),
     "insertion": (
         "Area under the probability as they come back into a blurred picture: higher is better "
