@@ -21,6 +21,9 @@ def explain(
     target: int | np.ndarray | torch.Tensor | None = None,
     layer: int | None = None,
     head: int | None = None,
+    fusion: str = "mean",
+    first_layer: int = 0,
+    discard_ratio: float = 0.0,
     batch_size: int | None = None,
 ) -> torch.Tensor:
     """Maps (B, gh, gw) float32, on the model's device.
@@ -35,10 +38,12 @@ def explain(
             model predicts by default.
         layer: counted from 0, the last by default; for "attention" and "gradcam".
         head: counted from 0, their mean by default; for "attention".
+        fusion, first_layer, discard_ratio: as in `rollout`.
         batch_size: images at once; memory does not grow with B beyond the maps.
 
     Raises:
-        InputError: there is no such method, class, layer or head.
+        InputError: there is no such method, class, layer, head or fusion, or the ratio is not in
+            [0, 1).
     """
     config, batch_size = model.config, batch_size or best_batch(model)
     _check(method, layer, head, config, METHODS)
@@ -49,7 +54,17 @@ def explain(
         batch = model.prepare(images[part]).float()
         chosen = None if targets is None else targets[part]
         if method in OF_ATTENTION:
-            maps[part] = map_of(extract(model, batch), config, method, layer=layer, head=head)
+            attention = extract(model, batch)  # (B, L, H, T, T)
+            maps[part] = map_of(
+                attention,
+                config,
+                method,
+                layer=layer,
+                head=head,
+                fusion=fusion,
+                first_layer=first_layer,
+                discard_ratio=discard_ratio,
+            )
         elif method == "relevance":
             maps[part] = relevance(model, batch, chosen).unflatten(-1, config.grid)
         else:
@@ -64,11 +79,20 @@ def map_of(
     *,
     layer: int | None = None,
     head: int | None = None,
+    fusion: str = "mean",
+    first_layer: int = 0,
+    discard_ratio: float = 0.0,
 ) -> torch.Tensor:
     """As `explain`, by a method of `OF_ATTENTION`, of attention (B, L, H, T, T) that is there."""
     _check(method, layer, head, config, OF_ATTENTION)
     if method == "rollout":
-        found = rollout(attention, config.prefix)
+        found = rollout(
+            attention,
+            config.prefix,
+            fusion=fusion,
+            first_layer=first_layer,
+            discard_ratio=discard_ratio,
+        )
     else:
         found = cls_attention(attention, config.prefix, layer, head)
     return found.unflatten(-1, config.grid)

@@ -91,7 +91,14 @@ def _map(selection: Selection, index: int, one: OneMap) -> np.ndarray:
         return layer if one.head is None else layer[one.head - 1 : one.head]
     head = None if one.head is None else one.head - 1
     return library.explanation(
-        selection.run, selection.images, index, one.method, one.layer - 1, head, one.target
+        selection.run,
+        selection.images,
+        index,
+        one.method,
+        one.layer - 1,
+        head,
+        one.target,
+        **one.rollout,
     )
 
 

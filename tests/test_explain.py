@@ -82,6 +82,15 @@ def test_rollout_of_pictures(model):
     np.testing.assert_allclose(explain(model, pictures, "rollout"), expected, atol=1e-6)
 
 
+def test_rollout_of_pictures_with_its_options(model):
+    pictures = make_pictures(2)
+    options = {"fusion": "max", "first_layer": 1, "discard_ratio": 0.5}
+    found = explain(model, pictures, "rollout", **options)
+    expected = rollout(extract(model, pictures), **options).reshape(2, 2, 2)
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(found, explain(model, pictures, "rollout"))
+
+
 @pytest.mark.parametrize("fusion", ["max", "min"])
 def test_heads_fused_otherwise(fusion):
     attention = random_attention(2, 3, 4, 6, 6).astype(np.float64)

@@ -58,7 +58,14 @@ def _maps(
     head = None if one.head is None else one.head - 1
     return {
         (method, of): library.explanation(
-            selection.run, selection.images, index, method, one.layer - 1, head, of
+            selection.run,
+            selection.images,
+            index,
+            method,
+            one.layer - 1,
+            head,
+            of,
+            **one.rollout,
         )
         for method, of in wanted
     }
@@ -86,7 +93,7 @@ def _show_maps(
         notes[names[method, of]] = "ρ –" if np.isnan(rank) else f"ρ {rank:+.2f}"
         if images.masks is not None:
             share = on_object(grid[None], images.masks[index : index + 1])[0]
-            notes[names[method, of]] += f"\n{share:.0%} on the object"
+            notes[names[method, of]] += f" · {share:.0%} on the object"
     classes = " and ".join(run.classes[of] for of in targets)
     figure = evidence.method_maps(
         f"Which patches speak for {classes}, by each method",

@@ -256,11 +256,13 @@ def explanation(
     layer: int,
     head: int | None = None,
     target: int | None = None,
+    **rollout,
 ) -> np.ndarray:
     """Map (gh, gw) float32 of one image; arguments as in `core.explain.explain`."""
     if method in OF_ATTENTION:
         of_image = torch.tensor(attention(run, images, index))[None]  # (1, L, H, T, T)
-        return map_of(of_image, run.model.config, method, layer=layer, head=head)[0].numpy()
+        config = run.model.config
+        return map_of(of_image, config, method, layer=layer, head=head, **rollout)[0].numpy()
     layer = layer if method == "gradcam" else None  # relevance goes through all of them
     key = (run.fingerprint, images.fingerprint, index, method, layer, target)
     return _gradient_map(key, run, images)

@@ -26,7 +26,7 @@ OF_PAGE = {
     "browse": ("page", "size", "amplified", "gain", "resize", "colors"),
     "attention": (
         *("index", "method", "layer", "head", "query", "target", "closer", "versus", "step"),
-        *("scale", "others"),
+        *("fusion", "first_layer", "discard", "scale", "others"),
         *("gain", "resize", "opacity", "colors"),
     ),
     "compare": (

@@ -6,8 +6,7 @@ import streamlit as st
 
 from core.attention import token_names
 from core.checkpoint import Run
-from core.explain import METHODS, OF_ATTENTION
-from core.figures.evidence import map_name
+from core.explain import FUSIONS, METHODS, OF_ATTENTION
 from core.model import ViTConfig
 from ui import links, words
 
@@ -25,6 +24,7 @@ class OneMap:
         query: the token that looks, counted from 0, CLS.
         target: the class that relevance and Grad-CAM explain.
         class_name: of the target.
+        rollout: how rollout goes, as keywords of `core.explain.rollout`.
     """
 
     method: str
@@ -33,15 +33,21 @@ class OneMap:
     query: int
     target: int
     class_name: str
+    rollout: dict
 
     @property
     def is_attention(self) -> bool:
         return self.method == "attention"
 
     def title(self, config: ViTConfig) -> str:
-        if not self.is_attention:
-            return map_name(self.method, self.layer, self.head, self.class_name)
-        return f"Where {self.token(config)} looks ({self.whose})"
+        if self.method == "rollout":
+            first, fusion = self.rollout["first_layer"] + 1, self.rollout["fusion"]
+            return f"Attention rollout (layers {first} to {config.layers}, {fusion} of the heads)"
+        return {
+            "attention": f"Where {self.token(config)} looks ({self.whose})",
+            "relevance": f"Gradient relevance (all layers) for {self.class_name}",
+            "gradcam": f"Grad-CAM (layer {self.layer}) for {self.class_name}",
+        }[self.method]
 
     def token(self, config: ViTConfig) -> str:
         return token_names(config)[self.query]
@@ -107,4 +113,34 @@ def choose(run: Run, predicted: int) -> OneMap:
     )
     of = predicted if target == PREDICTED else run.classes.index(target)
     head = None if head == "average" else head
-    return OneMap(method, layer, head, tokens.index(query), of, run.classes[of])
+    rollout = _choose_rollout(config) if method == "rollout" else {}
+    return OneMap(method, layer, head, tokens.index(query), of, run.classes[of], rollout)
+
+
+def _choose_rollout(config: ViTConfig) -> dict:
+    links.fit("first_layer", 1, config.layers)
+    with st.popover("Rollout", icon=":material/layers:"):
+        fusion = st.segmented_control(
+            "Heads are fused by their",
+            FUSIONS,
+            default=FUSIONS[0],
+            required=True,
+            key="fusion",
+            bind="query-params",
+        )
+        first = 1
+        if config.layers > 1:
+            first = st.slider(
+                "From layer", 1, config.layers, 1, key="first_layer", bind="query-params"
+            )
+        discard = st.slider(
+            "Smallest weights left out",
+            0.0,
+            0.9,
+            0.0,
+            0.1,
+            key="discard",
+            bind="query-params",
+            help="This share of each layer's weights between patches becomes 0.",
+        )
+    return {"fusion": fusion, "first_layer": first - 1, "discard_ratio": discard}

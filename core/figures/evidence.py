@@ -14,22 +14,6 @@ SHARE = "share of the map"
 _READABLE = 36  # as many numbers can be read in one panel
 
 
-def map_name(method: str, layer: int, head: int | None, of: str) -> str:
-    """What a map is, for a title: "Grad-CAM of layer 12, for cat".
-
-    Args:
-        layer, head: counted from 1; None is the average of the heads.
-        of: the class that relevance and Grad-CAM explain.
-    """
-    heads = "average of the heads" if head is None else f"head {head}"
-    return {
-        "attention": f"Attention (layer {layer}, {heads})",
-        "rollout": "Attention rollout (all layers)",
-        "relevance": f"Gradient relevance (all layers) for {of}",
-        "gradcam": f"Grad-CAM (layer {layer}) for {of}",
-    }[method]
-
-
 def method_maps(
     title: str,
     maps: dict[str, np.ndarray],

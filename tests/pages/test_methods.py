@@ -43,6 +43,15 @@ def test_each_method_can_be_the_map_with_its_steps(start, tiny, samples, picture
     assert captions[-5].startswith("2  ")
 
 
+def test_rollout_has_its_options(start, tiny, picture):
+    options = {"fusion": "max", "first_layer": "2", "discard": "0.5"}
+    at = start("attention", index=str(INDEX), method="rollout", **options)
+    grid = explain(tiny.model, picture, "rollout", fusion="max", first_layer=1, discard_ratio=0.5)[
+        0
+    ].numpy()
+    assert numbers(panels(at, "attention_result")[1]) == written(grid)
+
+
 def test_another_class_can_be_explained(start, tiny, picture, predicted):
     other = tiny.classes[(predicted + 1) % 10]
     at = start("attention", index=str(INDEX), method="relevance", target=other)
@@ -75,7 +84,7 @@ def test_methods_side_by_side_for_two_classes(start, tiny, samples, picture, pre
         against = predicted if of is None else of
         drops = occlusion(tiny.model, picture, target=against, color=color)
         rank, share = rank_correlation(grid, drops)[0], on_object(grid, mask)[0]
-        assert panel["note"] == f"ρ {rank:+.2f}\n{share:.0%} on the object"
+        assert panel["note"] == f"ρ {rank:+.2f} · {share:.0%} on the object"
     assert panels_of(at, "attention_methods")["legend"]["unit"] == "share of the map"
     drops = occlusion(tiny.model, picture, target=predicted, color=color)
     (panel,) = panels(at, "attention_occlusion")
