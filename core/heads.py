@@ -5,6 +5,7 @@ called alike. `measure_heads` streams a set through a model once for all of them
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ def cls_to_cls(
     return torch.as_tensor(attention)[..., 0, 0]
 
 
-MEASURES = {"distance": attention_distance, "entropy": entropy, "CLS to CLS": cls_to_cls}
+MEASURES = (attention_distance, entropy, cls_to_cls)  # as the first fields of HeadMeasures
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,7 @@ def measure_heads(
     if not folder.exists():
         shape = (len(images), len(MEASURES) + 1, config.layers, config.heads)
         with writing(folder), atomic_folder(folder) as part, open(part / "measures.npy", "wb") as f:
+            # plain writes, not a memory map: a full disk is then an error that can be told
             np.lib.format.write_array_header_1_0(
                 f, {"descr": "<f4", "fortran_order": False, "shape": shape}
             )
@@ -122,8 +124,7 @@ def measure_heads(
                     normed = block.norm1(x)  # (B, T, D)
                     x, attention = block.after_norm1(x, normed)
                     found = [
-                        measure(attention, config.grid, config.patch_size)
-                        for measure in MEASURES.values()
+                        measure(attention, config.grid, config.patch_size) for measure in MEASURES
                     ]
                     found.append(_strength(block, normed, attention))
                     layers.append(torch.stack(found, dim=1))  # (B, 4, H)
@@ -133,7 +134,7 @@ def measure_heads(
     return HeadMeasures(*(measures[:, i] for i in range(measures.shape[1])))
 
 
-def measures_folder(model: str, images: str):
+def measures_folder(model: str, images: str) -> Path:
     """Where the measures of a model on a set, given by their fingerprints, lie or will lie."""
     return cache_folder("heads") / f"{model}-{images}"
 

@@ -14,8 +14,9 @@ from ui.show import show_chart, show_panels, side_by_side
 from ui.sidebar import Selection
 
 NOBODY = "no other"
-ORDERS = {True: 10, False: 4}  # random orders, where a picture has few patches and where many
-FEW = 36
+# random orders that a curve is held against: fewer where a picture has many patches to take away
+ORDERS, OF_MANY = 10, 4
+MANY = 36
 
 
 def show(selection: Selection, index: int, one: OneMap, look: Display) -> None:
@@ -155,7 +156,7 @@ def _show_curves(
     names, grids = list(maps), np.stack(list(maps.values()))
     patches = grids[0].size
     scores = library.curves(run, images, index, grids)  # (k, n + 1) twice
-    at_random = library.random_curves(run, images, index, ORDERS[patches <= FEW])
+    at_random = library.random_curves(run, images, index, OF_MANY if patches > MANY else ORDERS)
     links.fit("step", 0, patches)
     st.session_state.setdefault("step", patches // 4)
 

@@ -84,16 +84,17 @@ READ_TRUST = """
 HEADS = {
     "distance": (
         "How far a head's patches look, weighted by their attention (Dosovitskiy et al. 2021, "
-        "Figure 7). A mean distance hides what shape it has: a head that looks one patch to the "
-        "side and one that looks half nowhere, half far, may share it."
+        "Figure 7). A mean hides the shape: a head that looks one patch to the side and one that "
+        "looks half at itself, half two patches away, share it."
     ),
     "entropy": (
         "How widely its tokens look: 0, each at one token; the dashed line, at all alike "
         "(Shannon 1948). A wide head may be idle, or may do the averaging that others need."
     ),
     "cls_to_cls": (
-        "How much CLS looks at itself: what it keeps, rather than gathers. Much of it often "
-        "means that a head has nothing to say here (Clark et al. 2019, of BERT's)."
+        "How much CLS looks at itself: what it keeps, rather than gathers. BERT's heads leave "
+        "what they have no use for on a special token (Clark et al. 2019); much of it here may "
+        "mean the same."
     ),
     "strength": (
         "The length of what a head hands to CLS, its values weighted by its attention (Kobayashi "

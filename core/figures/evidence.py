@@ -9,9 +9,9 @@ from core.faithfulness import MAPS
 from core.figures.figure import Intervals, Lines, Panel, Panels, Series
 from core.figures.heads import dots
 from core.figures.palette import DIFFERENCE_COLORS, MAP_COLORS
+from core.figures.views import READABLE
 
 SHARE = "share of the map"
-_READABLE = 36  # as many numbers can be read in one panel
 
 
 def method_maps(
@@ -47,7 +47,7 @@ def method_maps(
                 name,
                 grid,
                 scale,
-                numbers=grid.size <= _READABLE,
+                numbers=grid.size <= READABLE,
                 unit=SHARE,
                 note=(notes or {}).get(name, ""),
             ),
@@ -69,7 +69,7 @@ def occlusion_map(title: str, drops: np.ndarray, picture: np.ndarray, name: str)
         f"occlusion, {name}",
         drops,
         (-most, most),
-        numbers=drops.size <= _READABLE,
+        numbers=drops.size <= READABLE,
         unit="fall in probability",
     )
     return Panels(title, [panel], 1, DIFFERENCE_COLORS, picture.shape[:2])
