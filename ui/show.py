@@ -85,7 +85,9 @@ def show_chart(
     select = {"on_select": clicked, "selection_mode": "points"} if on_click else {}
     with st.container(gap="xsmall"):
         _header(figure, key, note)
-        st.plotly_chart(screen.draw(figure), key=key, config=CHART, alt=alt, **select)
+        st.plotly_chart(
+            screen.draw(figure, on_click is not None), key=key, config=CHART, alt=alt, **select
+        )
         if note:
             st.caption(note)
 

@@ -32,21 +32,22 @@ _STYLES = {
 }
 
 
-def draw(figure: Figure) -> go.Figure:
+def draw(figure: Figure, clickable: bool = False) -> go.Figure:
     """A plotly figure with hover, without a title (the page or the notebook says it).
 
-    Clickable cells and points carry their position in `customdata`.
+    Args:
+        clickable: cells and points can be selected, and carry their position in `customdata`.
 
     Raises:
         TypeError: the dashboard draws `Panels` itself; in a notebook, `paper` does.
     """
     # in one go: every update of a figure that is there costs as much as the figure
-    traces, layout = _parts(figure)
+    traces, layout = _parts(figure, clickable)
     return go.Figure(traces, {**_LAYOUT, **layout})
 
 
 @singledispatch
-def _parts(figure: Figure) -> tuple[list, dict]:
+def _parts(figure: Figure, clickable: bool) -> tuple[list, dict]:
     """Traces, and what the layout has beside `_LAYOUT`."""
     raise TypeError(f"There is no plotly drawing of {type(figure).__name__}.")
 
@@ -56,9 +57,13 @@ def _axis(title: str, **looks) -> dict:
 
 
 @_parts.register
-def _(figure: Matrix) -> tuple[list, dict]:
+def _(figure: Matrix, clickable: bool) -> tuple[list, dict]:
     text, (low, high) = figure.texts, figure.limits
     readable = figure.values.shape[1] <= _READABLE
+    told = (
+        f"{figure.row_label} %{{y}}<br>{figure.column_label} %{{x}}<br>"
+        f"%{{text}} {figure.unit}<extra></extra>"
+    )
     heat = go.Heatmap(
         z=figure.values,
         x=figure.columns,
@@ -68,7 +73,7 @@ def _(figure: Matrix) -> tuple[list, dict]:
         colorscale=figure.colors,
         zmin=low,
         zmax=high,
-        hoverinfo="skip",
+        **({"hoverinfo": "skip"} if clickable else {"hovertemplate": told}),
         xgap=1 if readable else 0,
         ygap=1 if readable else 0,
         colorbar={
@@ -76,23 +81,26 @@ def _(figure: Matrix) -> tuple[list, dict]:
             "tickformat": ".0%" if "%" in figure.form else None,
         },
     )
-    # a heatmap sends no clicks: squares that cannot be seen lie over its cells and do
-    rows, columns = np.indices(figure.values.shape).reshape(2, -1)
-    cells = go.Scatter(
-        x=np.array(figure.columns)[columns],
-        y=np.array(figure.rows)[rows],
-        mode="markers",
-        marker={"symbol": "square", "size": min(34, _TALL / len(figure.rows)), "color": "#0000"},
-        # lists: of an array, the browser would send back an object instead of a pair
-        customdata=np.stack([rows, columns], axis=1).tolist(),
-        text=text.ravel(),
-        hovertemplate=f"{figure.row_label} %{{y}}<br>{figure.column_label} %{{x}}<br>"
-        f"%{{text}} {figure.unit}<extra></extra>",
-        showlegend=False,
-    )
+    traces = [heat]
+    if clickable:
+        # a heatmap sends no clicks: squares that cannot be seen lie over its cells and do
+        rows, columns = np.indices(figure.values.shape).reshape(2, -1)
+        looks = {"symbol": "square", "size": min(34, _TALL / len(figure.rows)), "color": "#0000"}
+        cells = go.Scatter(
+            x=np.array(figure.columns)[columns],
+            y=np.array(figure.rows)[rows],
+            mode="markers",
+            marker=looks,
+            # lists: of an array, the browser would send back an object instead of a pair
+            customdata=np.stack([rows, columns], axis=1).tolist(),
+            text=text.ravel(),
+            hovertemplate=told,
+            showlegend=False,
+        )
+        traces.append(cells)
     # dtick: every class has its name, however narrow the page
     names = {"dtick": 1 if readable else None, "showgrid": False, "type": "category"}
-    return [heat, cells], {
+    return traces, {
         "xaxis": _axis(figure.column_label, tickangle=-45, **names),
         "yaxis": _axis(figure.row_label, autorange="reversed", **names),
         "height": max(320, min(36 * len(figure.rows), _TALL) + 160),
@@ -100,7 +108,7 @@ def _(figure: Matrix) -> tuple[list, dict]:
 
 
 @_parts.register
-def _(figure: Lines) -> tuple[list, dict]:
+def _(figure: Lines, clickable: bool) -> tuple[list, dict]:
     value = "%{y:.1%}" if figure.percent else "%{y:.4f}"
     place = "%{x}" if _counts(figure) else "%{x:.4~r}"
     traces = []
@@ -118,7 +126,7 @@ def _(figure: Lines) -> tuple[list, dict]:
                 x=line.x,
                 y=line.y,
                 name=line.name,
-                customdata=[[i, j] for j in range(len(line.x))],
+                customdata=[[i, j] for j in range(len(line.x))] if clickable else None,
                 text=line.labels,
                 hovertemplate=f"{'%{text}' if line.labels else line.name}, {figure.x_label} "
                 f"{place}: {value}<extra></extra>",
@@ -161,7 +169,7 @@ def _(figure: Lines) -> tuple[list, dict]:
 
 
 @_parts.register
-def _(figure: Bars) -> tuple[list, dict]:
+def _(figure: Bars, clickable: bool) -> tuple[list, dict]:
     colors = [PALETTE[0] if i in figure.highlight else "#a9b0c9" for i in range(len(figure.values))]
     bars = go.Bar(
         x=figure.values,
@@ -181,7 +189,7 @@ def _(figure: Bars) -> tuple[list, dict]:
 
 
 @_parts.register
-def _(figure: Intervals) -> tuple[list, dict]:
+def _(figure: Intervals, clickable: bool) -> tuple[list, dict]:
     means, lows, highs = (np.asarray(v, float) for v in (figure.means, figure.lows, figure.highs))
     value = ".1%" if figure.percent else ".3f"
     points = go.Scatter(

@@ -60,9 +60,9 @@ def test_agreement_of_the_heads(start, tiny, samples):
     at = start("heads", of="L3 H2")
     rows = extract_set(tiny.model, samples).cls_rows
     expected = agreement(rows, np.arange(200))
-    (cells, _) = chart(at, "heads_agreement_all")
+    (cells,) = chart(at, "heads_agreement_all")
     np.testing.assert_allclose(cells["z"], expected, atol=1e-5)
-    (cells, _) = chart(at, "heads_agreement")
+    (cells,) = chart(at, "heads_agreement")
     np.testing.assert_allclose(cells["z"], expected[4:, 4:], atol=1e-5)
 
 
@@ -83,7 +83,7 @@ def test_what_it_costs_over_the_set(start, tiny, samples):
     at = start("heads", off="layer 1")
     start_button = next(b for b in at.button if b.label == "Measure it on all 200 images")
     start_button.click().run()
-    (cells, _) = wait_for(at, "heads_confusion")
+    (cells,) = wait_for(at, "heads_confusion")
     keep = keep_all_but(tiny.model.config, [0])
     before, after = (
         predict(tiny.model, samples.images, keep=k).argmax(axis=1) for k in (None, keep)
