@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from core.model import VisionTransformer
+from core.model import BRIGHTNESS, VisionTransformer
 
 KERNEL, SIGMA = 11, 5.0  # pixels, of the blur
 
@@ -17,8 +17,10 @@ def mean_color(images: np.ndarray) -> np.ndarray:
 
 
 def canvas(model: VisionTransformer, color: np.ndarray) -> torch.Tensor:
-    """A colour (C,) in [0, 1] as the model sees it, (C, 1, 1)."""
+    """A colour (C,) in [0, 1] as the model sees it, (C, 1, 1), if only as grey."""
     values = torch.as_tensor(color, dtype=torch.float32, device=model.device)
+    if model.config.channels == 1 and len(values) == 3:
+        values = (values @ values.new_tensor(BRIGHTNESS))[None]
     return (values[:, None, None] - model.mean) / model.std
 
 

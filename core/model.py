@@ -14,6 +14,8 @@ import torch
 from einops import rearrange
 from torch import nn
 
+BRIGHTNESS = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
+
 
 @dataclass(frozen=True)
 class ViTConfig:
@@ -272,9 +274,9 @@ class VisionTransformer(nn.Module):
         pictures = images.dtype == torch.uint8
         if pictures and images.ndim == 4:
             images = images.movedim(-1, 1)  # (B, C, S, S)
-            if self.config.channels == 1 and images.shape[1] == 3:  # brightness, ITU-R BT.601
-                red, green, blue = images.float().unbind(1)
-                images = (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]
+            if self.config.channels == 1 and images.shape[1] == 3:
+                weighted = zip(BRIGHTNESS, images.float().unbind(1))
+                images = sum(weight * values for weight, values in weighted)[:, None]
         size = self.config.image_size
         if images.ndim != 4 or tuple(images.shape[1:]) != (self.config.channels, size, size):
             raise ValueError(

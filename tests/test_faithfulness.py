@@ -101,6 +101,21 @@ def test_insertion_one_patch_at_a_time(model):
         np.testing.assert_allclose(scores[i], expected[::-1], atol=1e-5)
 
 
+def test_a_model_that_knows_no_colours():
+    """What is painted over is grey to it, as if the picture had been painted before."""
+    model = make_model(image_size=12, patch_size=4, channels=1, mean=(0.4,), std=(0.2,))
+    pictures, color = make_pictures(2, 12), np.array([51, 102, 204]) / 255
+    maps = random_maps(2, (3, 3))
+    scores, _ = deletion(model, pictures, maps, color=color)
+    for step in range(10):
+        shown = [pictures_at(p, m, step, color)[0] for p, m in zip(pictures, maps)]
+        chances = model(model.prepare(np.stack(shown))).softmax(dim=-1)
+        target = model(model.prepare(pictures)).argmax(dim=-1)
+        np.testing.assert_allclose(scores[:, step], chances[[0, 1], target], atol=1e-5)
+    assert occlusion(model, pictures).shape == (2, 3, 3)
+    assert insertion(model, pictures, maps)[0].shape == (2, 10)
+
+
 def test_the_mean_colour_is_the_images(model):
     pictures, maps = make_pictures(4, 12), random_maps(4, (3, 3))
     color = pictures.reshape(-1, 3).mean(axis=0) / 255
