@@ -81,6 +81,7 @@ class RunEntry:
     problem: str | None
 
 
+FAITHFULNESS = "faithfulness.csv"  # what `python -m core.faithfulness` writes into a run folder
 REPLAY = ("source", "index", "epoch", "cls_maps", "rollout", "probabilities")
 HISTORY = {
     "epoch": "int64",

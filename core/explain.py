@@ -47,7 +47,7 @@ def explain(
     """
     config, batch_size = model.config, batch_size or best_batch(model)
     _check(method, layer, head, config, METHODS)
-    targets = _targets(target, len(images), config.classes)
+    targets = class_targets(target, len(images), config.classes)
     maps = torch.empty(len(images), *config.grid, device=model.device)
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
@@ -106,8 +106,12 @@ def _check(method, layer, head, config: ViTConfig, methods: tuple[str, ...]) -> 
             raise InputError(f"There is no {name} {place}: there are 0 to {count - 1}.")
 
 
-def _targets(target, count: int, classes: int) -> torch.Tensor | None:
-    """(B,) int64, or None for what the model predicts."""
+def class_targets(target, count: int, classes: int) -> torch.Tensor | None:
+    """The class for each of `count` images, (count,) int64; None for what the model predicts.
+
+    Raises:
+        InputError: there is no such class, or they are not one for all nor one for each.
+    """
     if target is None:
         return None
     targets = torch.as_tensor(target).long()

@@ -19,7 +19,7 @@ import torch
 import typer
 from tqdm import tqdm
 
-from core.checkpoint import load_run
+from core.checkpoint import FAITHFULNESS, load_run
 from core.cover import blurred, canvas, mean_color, turns
 from core.data import ImageSet, open_images
 from core.errors import InputError, VitascopeError
@@ -34,14 +34,13 @@ from core.progress import Progress, silent
 MAPS = (*METHODS, "occlusion", "random")
 # what is measured of every map of every image, in the order of the tables
 MEASURES = ("deletion", "insertion", "occlusion", "object")
-TABLE = "faithfulness.csv"  # in a run folder
 _COLUMNS = ["map", "measure", "mean", "low", "high", "count", "images"]
 _CHUNK = 64  # images whose maps are in memory at once
 
 
 def deletion(
     model: VisionTransformer,
-    images: np.ndarray | torch.Tensor,
+    images: np.ndarray,
     maps: np.ndarray | torch.Tensor,
     *,
     color: np.ndarray | None = None,
@@ -75,7 +74,7 @@ def deletion(
 
 def insertion(
     model: VisionTransformer,
-    images: np.ndarray | torch.Tensor,
+    images: np.ndarray,
     maps: np.ndarray | torch.Tensor,
     *,
     batch_size: int | None = None,
@@ -83,7 +82,8 @@ def insertion(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores as the patches with the highest values come back into a blurred picture.
 
-    Arguments, results and errors as in `deletion`; the area is high where the map is faithful.
+    Arguments (but for the colour), results and errors as in `deletion`; the area is high where the
+    map is faithful.
     """
     return _curves(model, images, maps, blurred, True, batch_size, progress)
 
@@ -212,7 +212,8 @@ def measure(
     Returns:
         (maps, N) float32 by measure: "deletion" and "insertion", the areas; "occlusion", the rank
         correlation of the other maps with the map of that name; and where the set has masks,
-        "object", the share of the map's mass on the object. NaN where a map has none.
+        "object", the share of the map's mass on the object (of occlusion's, of what is above 0).
+        NaN where a map has none.
     """
     grid, count = model.config.grid, len(images)
     color = mean_color(images.images)
@@ -272,7 +273,9 @@ def read_table(path: Path) -> pd.DataFrame | None:
         table = pd.read_csv(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
         raise InputError(f"{path} is no table of measures.") from error
     numbers = table.dtypes.reindex(["mean", "low", "high"]).map(lambda kind: kind == np.float64)
     known = set(table.get("map", [])) <= set(MAPS) and set(table.get("measure", [])) <= set(
@@ -293,7 +296,9 @@ def main(
     ] = 1000,
     out: Annotated[
         Path | None,
-        typer.Option(help=f"The table to write; else {TABLE} in the run folder.", dir_okay=False),
+        typer.Option(
+            help=f"The table to write; else {FAITHFULNESS} in the run folder.", dir_okay=False
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
 ) -> None:
@@ -306,7 +311,7 @@ def main(
         with tqdm(total=len(chosen), unit="img", leave=False) as bar:
             measured = measure(run.model, chosen, progress=lambda done, _: bar.update(done - bar.n))
         table = summary(measured, chosen.name)
-        write_table(out or model / TABLE, table)
+        write_table(out or model / FAITHFULNESS, table)
     except VitascopeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from core.data import ImageSet
 from core.files import atomic_folder, cache_folder, writing
@@ -140,12 +141,16 @@ def measures_folder(model: str, images: str) -> Path:
 
 
 def _strength(block: Block, normed: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
-    """Length of each head's output for CLS, (B, H)."""
+    """Length of what each head adds to CLS, (B, H), after the projection where there is one."""
     width = normed.shape[-1]
     qkv = block.attention.qkv
     values = F.linear(normed, qkv.weight[2 * width :], qkv.bias[2 * width :])  # (B, T, D)
     values = values.unflatten(-1, (attention.shape[1], -1)).transpose(1, 2)  # (B, H, T, D/H)
-    return (attention[:, :, :1] @ values)[:, :, 0].norm(dim=-1)
+    outputs = (attention[:, :, :1] @ values)[:, :, 0]  # (B, H, D/H)
+    if isinstance(block.attention.projection, nn.Linear):
+        weights = block.attention.projection.weight.unflatten(1, (attention.shape[1], -1))
+        outputs = torch.einsum("bhd,ohd->bho", outputs, weights)  # (B, H, D)
+    return outputs.norm(dim=-1)
 
 
 def agreement(cls_rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -181,14 +186,15 @@ def patch_filters(model: VisionTransformer, count: int = 28) -> tuple[np.ndarray
     """Principal components of the patch embedding's filters (the ViT paper's Figure 7).
 
     The projection's D filters are what a patch is multiplied with; their components are the
-    patterns that it tells apart best.
+    patterns in which they differ most.
 
     Args:
-        count: at most so many; there are no more than D and than values in a patch.
+        count: at most so many; there are no more than D, of which the last is 0, and than values in
+            a patch.
 
     Returns:
-        filters (k, P, P, C) float32, of length 1, the strongest first, each as bright as its
-        largest value is positive; and their shares (k,) of the filters' variance.
+        filters (k, P, P, C) float32, of length 1, the strongest first, with the sign that makes
+        their largest value positive; and their shares (k,) of the filters' variance.
     """
     config, projection = model.config, model.patch_embedding.projection
     weights = projection.weight.detach().cpu().double()

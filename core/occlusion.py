@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from core.cover import canvas, enlarged, mean_color
+from core.explain import class_targets
 from core.hardware import best_batch
 from core.model import VisionTransformer
 from core.progress import Progress, silent
@@ -12,7 +13,7 @@ from core.progress import Progress, silent
 @torch.inference_mode()
 def occlusion(
     model: VisionTransformer,
-    images: np.ndarray | torch.Tensor,
+    images: np.ndarray,
     *,
     target: int | np.ndarray | None = None,
     color: np.ndarray | None = None,
@@ -30,7 +31,11 @@ def occlusion(
         color: (C,) in [0, 1], what patches are painted with; the images' mean by default.
         batch_size: pictures that the model sees at once.
         progress: called with the images done and the images in all.
+
+    Raises:
+        InputError: there is no such class.
     """
+    targets = class_targets(target, len(images), model.config.classes)
     grid = model.config.grid
     patches = grid[0] * grid[1]
     batch_size = batch_size or best_batch(model)
@@ -43,10 +48,7 @@ def occlusion(
         part = slice(start, start + at_once)
         pictures = model.prepare(images[part])  # (b, C, S, S)
         whole = model(pictures).softmax(dim=-1)  # (b, classes)
-        if target is None:
-            of = whole.argmax(dim=-1)  # (b,)
-        else:
-            of = torch.tensor(np.broadcast_to(target, len(images))[part], device=model.device)
+        of = whole.argmax(dim=-1) if targets is None else targets[part].to(model.device)  # (b,)
         before = whole.gather(1, of[:, None])  # (b, 1)
         for first in range(0, patches, batch_size):
             some = slice(first, min(first + batch_size, patches))

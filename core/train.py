@@ -197,7 +197,8 @@ class Trainer:
             if not is_first():
                 return
             if checkpoint.kept_epoch(self.history, self.recipe.keep_from) == self.epochs_done:
-                (self.out / "predictions.parquet").unlink(missing_ok=True)  # of other weights
+                for stale in ("predictions.parquet", checkpoint.FAITHFULNESS):  # of other weights
+                    (self.out / stale).unlink(missing_ok=True)
                 checkpoint.save_weights(self.out, self.model)
             self.replay.add(self.epochs_done)
             checkpoint.save_replay(self.out, self.replay.arrays)

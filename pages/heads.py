@@ -10,8 +10,8 @@ def render(selection: Selection) -> None:
     st.title("What do the heads do?")
     st.markdown(
         f"Over the **{len(selection.indices):,}** images that the sidebar's filters leave: how far "
-        "and how widely each head looks, which images move it, and what the answers lose without "
-        "it. *Filter by a class to see the heads on that class alone.*"
+        "and how widely each head looks, and which images move it; filter by a class to see the "
+        "heads on that class alone. Below, over all images: *what the answers lose without it.*"
     )
     if not pictures.some_left(selection):
         return

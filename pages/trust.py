@@ -3,7 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from core.faithfulness import TABLE, read_table
+from core.checkpoint import FAITHFULNESS
+from core.faithfulness import read_table
 from core.figures import evidence
 from ui import links, on_object, shell, trials, words
 from ui.show import show_chart
@@ -27,7 +28,7 @@ def render(selection: Selection) -> None:
 
 def _choose_table(selection: Selection) -> pd.DataFrame | None:
     """What came with the model, or what is measured here; None until it is."""
-    brought = read_table(selection.run.path / TABLE)
+    brought = read_table(selection.run.path / FAITHFULNESS)
     here = "these images"
     options = [here] if brought is None else [brought["images"].iloc[0], here]
     links.fit_options("trial", options, options[0])
@@ -40,7 +41,7 @@ def _choose_table(selection: Selection) -> pd.DataFrame | None:
             required=True,
             key="trial",
             bind="query-params",
-            help="What came with the model, or the images chosen in the sidebar.",
+            help="What came with the model, or the sidebar's images, whatever its filters.",
         )
     return trials.table(selection) if choice == here else brought
 

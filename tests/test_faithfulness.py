@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from reference import is_one_sentence, make_model, make_pictures
 
-from core.checkpoint import load_run, save_run
+from core.checkpoint import FAITHFULNESS, load_run, save_run
 from core.cover import KERNEL, SIGMA
 from core.data import image_set, open_images
 from core.errors import InputError, WriteError
 from core.explain import METHODS, explain
 from core.faithfulness import (
     MAPS,
-    TABLE,
     area,
     deletion,
     insertion,
@@ -236,8 +235,8 @@ def test_the_table_tells_means_with_intervals(model, scenes, tmp_path):
     assert (row["count"], row["images"]) == (70, "Seventy")
     assert table.isna().sum().sum() == 0
     assert len(table) == 4 * len(MAPS) - 1  # occlusion's agreement with itself says nothing
-    write_table(tmp_path / TABLE, table)
-    pd.testing.assert_frame_equal(read_table(tmp_path / TABLE), table, atol=1e-4)
+    write_table(tmp_path / FAITHFULNESS, table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / FAITHFULNESS), table, atol=1e-4)
     assert read_table(tmp_path / "none.csv") is None
 
 
@@ -251,15 +250,15 @@ def test_the_table_tells_means_with_intervals(model, scenes, tmp_path):
     ],
 )
 def test_another_table(tmp_path, content):
-    (tmp_path / TABLE).write_text(content, "latin-1")
+    (tmp_path / FAITHFULNESS).write_text(content, "latin-1")
     with pytest.raises(InputError) as error:
-        read_table(tmp_path / TABLE)
+        read_table(tmp_path / FAITHFULNESS)
     assert is_one_sentence(error.value)
 
 
 def test_a_folder_that_does_not_take_the_table(model, scenes, tmp_path):
     with pytest.raises(WriteError):
-        write_table(tmp_path / "missing" / TABLE, summary({}, ""))
+        write_table(tmp_path / "missing" / FAITHFULNESS, summary({}, ""))
 
 
 def test_the_command(tmp_path, samples):
@@ -271,7 +270,7 @@ def test_the_command(tmp_path, samples):
     )
     assert done.returncode == 0, done.stderr
     assert "on Sample scenes, 20 of 200" in done.stdout
-    table = read_table(tmp_path / "run" / TABLE)
+    table = read_table(tmp_path / "run" / FAITHFULNESS)
     assert set(table["count"]) <= set(range(21))
     expected = measure(load_run(tmp_path / "run").model, open_images("samples").sample(20))
     pd.testing.assert_frame_equal(table, summary(expected, "Sample scenes, 20 of 200"), atol=1e-3)

@@ -129,9 +129,10 @@ def test_measures_of_a_set(pictures, own_cache, batch_size):
         assert isinstance(values, np.memmap)
 
 
-def test_a_heads_strength_is_what_knocking_it_out_takes_away(pictures, own_cache):
+@pytest.mark.parametrize("projected", [False, True])
+def test_a_heads_strength_is_what_knocking_it_out_takes_away(pictures, own_cache, projected):
     """What CLS loses in the last layer when a head is off has the length of the head's output."""
-    model = make_model()
+    model = make_model(output_projection=projected)
     for parameter in model.blocks[-1].mlp.parameters():
         parameter.zero_()  # so that the block adds what its heads say, and nothing else
     kept = {}

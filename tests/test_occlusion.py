@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from reference import make_model, make_pictures
+from reference import is_one_sentence, make_model, make_pictures
 
+from core.errors import InputError
 from core.occlusion import occlusion, rank_correlation
 
 
@@ -35,6 +36,13 @@ def test_one_patch_at_a_time(model, batch_size, target):
             covered[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] = color
             drop = whole[of] - chances(model, covered)[of]
             assert found[i, row, column] == pytest.approx(drop, abs=1e-5)
+
+
+@pytest.mark.parametrize("target", [99, [0, 1], -1])
+def test_classes_that_are_not_there(model, target):
+    with pytest.raises(InputError) as error:
+        occlusion(model, make_pictures(3, 12), target=target)
+    assert is_one_sentence(error.value)
 
 
 def test_rank_correlation_of_known_maps():

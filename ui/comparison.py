@@ -187,6 +187,8 @@ def _of_model(selection: Selection, values: dict, letter: str, name: str) -> Com
         head = None
     if values["method"] in ("rollout", "relevance"):
         layer, head = config.layers, None  # they make no difference to it
+    elif values["method"] == "gradcam":
+        head = None  # nor does this
     elif layer != values["layer"] or head != values["head"]:
         name += f" (layer {layer}, " + (f"head {head})" if head else "average of the heads)")
     name = name.strip()

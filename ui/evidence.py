@@ -45,7 +45,7 @@ def _choose_versus(classes: tuple[str, ...], one: OneMap) -> str | None:
         key="versus",
         bind="query-params",
         width=170,
-        help=f"Why {one.class_name}? Why not another class? Its maps come beside.",
+        help=f"Why {links.plain(one.class_name)}? Why not another class? Its maps come beside.",
     )
     return None if versus == NOBODY else versus
 
@@ -97,7 +97,7 @@ def _show_maps(
             notes[names[method, of]] += f" · {share:.0%} on the object"
     classes = " and ".join(run.classes[of] for of in targets)
     figure = evidence.method_maps(
-        f"Which patches speak for {classes}, by each method",
+        f"Maps by each method; relevance and Grad-CAM for {classes} ({one.whose})",
         {names[key]: grid for key, grid in found.items()},
         images.images[index],
         shared=shared,

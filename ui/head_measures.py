@@ -142,7 +142,7 @@ def _show_agreement(selection: Selection, layer: int) -> None:
 
 
 def show_embeddings(selection: Selection) -> None:
-    """What the model learned of places and of patches, before any layer."""
+    """What stands for places and patches before any layer."""
     st.header("Before the first layer")
     model = selection.run.model
     columns = model.config.grid[1]
@@ -153,7 +153,7 @@ def show_embeddings(selection: Selection) -> None:
             "heads_positions",
             width=min(72, 420 // columns),
             columns=columns,
-            note=words.POSITIONS,
+            note=words.POSITIONS[model.config.positions],
         )
     with right:
         show_panels(

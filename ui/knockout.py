@@ -168,7 +168,7 @@ def _show_importance(selection: Selection) -> None:
         "heads_importance",
         alt=f"Change of accuracy without each head: most for layer {layer + 1}, head {head + 1}",
         on_click=toggle,
-        note=f"On {known.sum():,} images a change is sure to about ± {100 * np.median(half):.1f} "
+        note=f"On {known.sum():,} images a change is sure to about ± {100 * half.max():.1f} "
         "points (95 %): smaller ones may be chance. Heads that stand in for each other each look "
         "worthless here. Click a cell to switch it off above, or on again.",
     )

@@ -193,7 +193,7 @@ def agreement(run: Run, images: ImageSet, positions: np.ndarray) -> np.ndarray:
     return _agreement(key, run, images, positions)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=64, show_spinner="Comparing the heads …")
 def _agreement(key, _run: Run, _images: ImageSet, _positions: np.ndarray) -> np.ndarray:
     return heads.agreement(extraction(_run, _images).cls_rows, _positions)
 

@@ -41,8 +41,11 @@ class OneMap:
 
     def title(self, config: ViTConfig) -> str:
         if self.method == "rollout":
-            first, fusion = self.rollout["first_layer"] + 1, self.rollout["fusion"]
-            return f"Attention rollout (layers {first} to {config.layers}, {fusion} of the heads)"
+            first, left_out = self.rollout["first_layer"] + 1, self.rollout["discard_ratio"]
+            words_of = f"layers {first} to {config.layers}, {self.rollout['fusion']} of the heads"
+            if left_out:
+                words_of += f", without the smallest {left_out:.0%}"
+            return f"Attention rollout ({words_of})"
         return {
             "attention": f"Where {self.token(config)} looks ({self.whose})",
             "relevance": f"Gradient relevance (all layers) for {self.class_name}",
@@ -113,11 +116,13 @@ def choose(run: Run, predicted: int) -> OneMap:
     )
     of = predicted if target == PREDICTED else run.classes.index(target)
     head = None if head == "average" else head
-    rollout = _choose_rollout(config) if method == "rollout" else {}
-    return OneMap(method, layer, head, tokens.index(query), of, run.classes[of], rollout)
+    return OneMap(
+        method, layer, head, tokens.index(query), of, run.classes[of], _choose_rollout(config)
+    )
 
 
 def _choose_rollout(config: ViTConfig) -> dict:
+    """How rollout goes, also where it stands beside the chosen map."""
     links.fit("first_layer", 1, config.layers)
     with st.popover("Rollout", icon=":material/layers:"):
         fusion = st.segmented_control(

@@ -48,7 +48,7 @@ def show_panels(
         _header(figure, key, note)
         panels.draw(figure, key=key, width=width, **options)
         if note or hint:
-            st.caption(f"{note} {hint}".strip())
+            st.caption(f"{links.plain(note)} {hint}".strip())
 
 
 def show_bars(figure: Bars, key: str) -> None:
@@ -89,7 +89,7 @@ def show_chart(
             screen.draw(figure, on_click is not None), key=key, config=CHART, alt=alt, **select
         )
         if note:
-            st.caption(note)
+            st.caption(links.plain(note))
 
 
 def _header(figure: Figure, key: str, note: str) -> None:

@@ -1,9 +1,9 @@
-"""Every map put to the test on images of the sidebar, in the background."""
+"""Every map put to the test on the sidebar's images, in the background."""
 
 import pandas as pd
 import streamlit as st
 
-from core.faithfulness import measure, summary
+from core.faithfulness import MAPS, measure, summary
 from ui import jobs, links
 from ui.sidebar import Selection
 
@@ -30,7 +30,7 @@ def table(selection: Selection) -> pd.DataFrame | None:
     sample = images.sample(count)
     found = jobs.result(
         "The table",
-        (run.fingerprint, sample.fingerprint, "trust"),
+        (run.fingerprint, sample.fingerprint, MAPS),
         lambda progress: measure(run.model, sample, progress=progress),
         label=f"Put the maps to the test on {count:,} images",
         total=count,

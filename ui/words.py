@@ -7,14 +7,15 @@ MAPS = {
         "other attention may give the same answer (Jain & Wallace 2019)."
     ),
     "rollout": (
-        "How much of each patch would reach CLS if every layer passed on half of what it got and "
-        "half of what its heads, averaged, mix in (Abnar & Zuidema 2020). It knows no class and "
-        "takes all heads to be of equal use, so it looks much the same whatever the answer."
+        "How much of each patch would reach CLS if each of these layers passed on half of what "
+        "it got and half of what its heads, fused, mix in (Abnar & Zuidema 2020). It knows no "
+        "class, and takes all heads to be of equal use, so it cannot say why this answer and not "
+        "another."
     ),
     "relevance": (
         "Attention counts where more of it would raise the logit of {of}, carried through all "
         "layers (Chefer, Gur & Wolf 2021). It goes by slopes at this one picture: what two "
-        "patches both say, or what is as sure as it can be, it underrates."
+        "patches both say, or what is saturated, it underrates."
     ),
     "gradcam": (
         "Patches whose features in this layer, weighted by the slope of {of}, speak for it "
@@ -44,19 +45,20 @@ INSERTION = (
 )
 READ_METHODS = """
 - **A convincing map is not evidence.** Each method answers another question; where they disagree,
-  at most one can be what the model depended on.
+  ask the model.
 - **Ask the model.** Occlusion, deletion and insertion change the picture and look at the answer.
-  A map that orders patches no better than a random order shows nothing that this prediction
-  depends on.
+  A map that orders patches no better than a random order gives no evidence that this prediction
+  depends on what it shows.
 - **Why cat, why not dog?** Attention and rollout know no class. Relevance and Grad-CAM do: put a
   second class beside the first, and look at where they differ.
+- **The curves** are of the predicted class, whatever class the maps above explain.
 - **One image is an anecdote.** The *Trust* page measures the same over a whole set.
 """
 TRUST = {
     "deletion": (
         "Area under the probability as each map's best patches go: lower is better (Petsiuk et "
         "al. 2018). Where its interval lies clear of the random order's, the map says something "
-        "about this model; where not, it may as well be chance."
+        "about this model; where they overlap, its lead is small at most."
     ),
     "insertion": (
         "Area under the probability as they come back into a blurred picture: higher is better "
@@ -76,8 +78,11 @@ TRUST = {
 READ_TRUST = """
 - Every map of a model is measured on many images, and stands beside a **random order**, which
   knows nothing, and **occlusion**, which asks the model patch by patch.
+- Occlusion leads deletion in part by construction: covering one patch is deletion's own first
+  step.
 - **Intervals** are 95 % bootstrap intervals of the mean: other images of the same kind would move
-  the mean about as far.
+  the mean about as far. All maps are measured on the same images, so a lead may be surer than two
+  intervals that overlap suggest.
 - Deletion and insertion can disagree: one asks what is *necessary*, the other what is *enough*.
 - A result holds for this model. Another one may use its attention otherwise.
 """
@@ -92,9 +97,9 @@ HEADS = {
         "(Shannon 1948). A wide head may be idle, or may do the averaging that others need."
     ),
     "cls_to_cls": (
-        "How much CLS looks at itself: what it keeps, rather than gathers. BERT's heads leave "
-        "what they have no use for on a special token (Clark et al. 2019); much of it here may "
-        "mean the same."
+        "How much of what CLS takes in by this head is its own. BERT's heads leave what they "
+        "have no use for on a special token (Clark et al. 2019); much of it here may mean the "
+        "same."
     ),
     "strength": (
         "The length of what a head hands to CLS, its values weighted by its attention (Kobayashi "
@@ -107,11 +112,18 @@ AGREEMENT = (
     "too. Heads that agree may still hand on different things (Voita et al. 2019 find many to be "
     "redundant, by removing them)."
 )
-POSITIONS = (
-    "For each patch, where the other patches' position embeddings point the same way "
-    "(Dosovitskiy et al. 2021, Figure 7). Bright rows and columns: the model learned the grid, "
-    "although nobody told it; it says nothing of how positions are used."
-)
+POSITIONS = {
+    "learned": (
+        "For each patch, where the other patches' position embeddings point the same way "
+        "(Dosovitskiy et al. 2021, Figure 7). Bright rows and columns: the model learned the "
+        "grid, although nobody told it; it says nothing of how positions are used."
+    ),
+    "sincos": (
+        "For each patch, where the other patches' position embeddings point the same way "
+        "(Dosovitskiy et al. 2021, Figure 7). This model was given its positions, as sines and "
+        "cosines (Beyer et al. 2022), so they show the grid from the start."
+    ),
+}
 FILTERS = (
     "The patterns in which the filters of the first layer differ most, strongest first, with "
     "their share of the variance (Dosovitskiy et al. 2021, Figure 7). Signs are arbitrary: light "
@@ -120,7 +132,7 @@ FILTERS = (
 KNOCKOUT = (
     "A head that is off hands on zeros (Michel, Levy & Neubig 2019); the rest of the model was "
     "never trained without it. What is lost is what this model loses at once: one that learned "
-    "to do without would lose less, and heads that stand in for each other each look worthless "
+    "to do without might lose less, and heads that stand in for each other each look worthless "
     "alone."
 )
 READ_HEADS = """

@@ -8,7 +8,8 @@ import pytest
 from reading import chart, complaint
 
 from core.attention import extract_set
-from core.faithfulness import MAPS, TABLE, measure, on_object, summary, write_table
+from core.checkpoint import FAITHFULNESS
+from core.faithfulness import MAPS, measure, on_object, summary, write_table
 from core.intervals import mean_interval
 
 
@@ -36,7 +37,7 @@ def test_maps_are_put_to_the_test_on_these_images(start, table):
 def test_what_came_with_the_model_is_shown_first(start, runs, table, tmp_path):
     shutil.copytree(runs / "tiny", tmp_path / "runs" / "tiny")
     brought = table.assign(images="Far away", mean=table["mean"] / 2)
-    write_table(tmp_path / "runs" / "tiny" / TABLE, brought)
+    write_table(tmp_path / "runs" / "tiny" / FAITHFULNESS, brought)
     at = start("trust", checkpoints=tmp_path / "runs")
     assert at.button_group(key="trial").value == "Far away"
     (points,) = chart(at, "trust_deletion")
@@ -48,9 +49,9 @@ def test_what_came_with_the_model_is_shown_first(start, runs, table, tmp_path):
 
 def test_a_table_that_is_damaged_is_told(start, runs, tmp_path):
     shutil.copytree(runs / "tiny", tmp_path / "runs" / "tiny")
-    (tmp_path / "runs" / "tiny" / TABLE).write_text("map,measure\\na,b\\n")
+    (tmp_path / "runs" / "tiny" / FAITHFULNESS).write_text("map,measure\\na,b\\n")
     at = start("trust", checkpoints=tmp_path / "runs")
-    assert TABLE in complaint(at)
+    assert FAITHFULNESS in complaint(at)
     assert not at.exception
 
 
