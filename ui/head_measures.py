@@ -151,7 +151,7 @@ def show_embeddings(selection: Selection) -> None:
         show_panels(
             figures.positions(position_similarity(model), display.shown("colors").colors),
             "heads_positions",
-            width=min(72, 420 // columns),
+            width=min(72, 320 // columns),
             columns=columns,
             note=words.POSITIONS[model.config.positions],
         )

@@ -74,12 +74,13 @@ def positions(similarity: np.ndarray, colors: str = MAP_COLORS) -> Panels:
         similarity: (gh, gw, gh, gw), as `core.heads.position_similarity` gives it.
     """
     gh, gw = similarity.shape[:2]
+    scale = float(similarity.min()), 1.0
     panels = [
         Panel(
             f"patch_{row * gw + column + 1}",
             f"{row * gw + column + 1}",
             similarity[row, column],
-            (-1.0, 1.0),
+            scale,
             unit="cosine",
             alt=f"patch {row * gw + column + 1}",
         )
