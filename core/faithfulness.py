@@ -35,7 +35,7 @@ MAPS = (*METHODS, "occlusion", "random")
 # what is measured of every map of every image, in the order of the tables
 MEASURES = ("deletion", "insertion", "occlusion", "object")
 _COLUMNS = ["map", "measure", "mean", "low", "high", "count", "images"]
-_CHUNK = 64  # images whose maps are in memory at once
+_CHUNK = 16  # images whose maps are in memory at once, and between two signs of progress
 
 
 def deletion(

@@ -56,12 +56,8 @@ def _show_one(selection: Selection, index: int, one: OneMap, look: Display) -> N
             "attention_result",
             width=236,
             group=2,
-            grid=config.grid,
-            on_pick=lambda patch: _pick(patch, config),
-            picked=patch,
-            hint="Click a patch, or go there with Tab and the arrow keys, to see where *it* looks; "
-            "click it again to return to CLS.",
             note=one.note(config),
+            **(_picking(config, patch) if one.is_attention else {}),
         )
     with right:
         probabilities = np.asarray(selection.probabilities[index])
@@ -82,6 +78,17 @@ def _show_one(selection: Selection, index: int, one: OneMap, look: Display) -> N
         note = "Step 4 stretches any difference between patches to full contrast, however small."
     figure = views.amplification(title, steps, gain, query, look.colors, one.method)
     show_panels(figure, "attention_steps", width=160, note=note)
+
+
+def _picking(config: ViTConfig, patch: int | None) -> dict:
+    """What makes the patches of attention's panels buttons; of other maps, no patch looks."""
+    return {
+        "grid": config.grid,
+        "on_pick": lambda patch: _pick(patch, config),
+        "picked": patch,
+        "hint": "Click a patch, or go there with Tab and the arrow keys, to see where *it* looks; "
+        "click it again to return to CLS.",
+    }
 
 
 def _map(selection: Selection, index: int, one: OneMap) -> np.ndarray:
@@ -155,7 +162,6 @@ def _pick(patch: int, config: ViTConfig) -> None:
     names = token_names(config)
     name = names[config.prefix + patch]
     st.session_state["query"] = names[0] if st.session_state["query"] == name else name
-    st.session_state["method"] = "attention"
 
 
 shell.page(render)

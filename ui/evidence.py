@@ -131,13 +131,18 @@ def _show_maps(
         note=note,
         hint="Click one to see it above, with its steps.",
     )
+    most = max(float(np.abs(drop).max()) for drop in drops.values())
     cells = side_by_side() if len(targets) > 1 else (st.container(),)
     for cell, of in zip(cells, targets):
         name = run.classes[of]
         with cell:
             show_panels(
                 evidence.occlusion_map(
-                    f"What covering a patch costs {name}", drops[of], images.images[index], name
+                    f"What covering a patch costs {name}",
+                    drops[of],
+                    images.images[index],
+                    name,
+                    most,
                 ),
                 f"attention_occlusion_{of}" if of != targets[0] else "attention_occlusion",
                 width=200,

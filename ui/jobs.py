@@ -56,7 +56,9 @@ def follow(job: Job, words: str = "images") -> None:
     """Its progress and a Cancel button, for a fragment that runs every `SECONDS_A_LOOK`."""
     if job.ended:
         st.rerun()  # the page, which stops this fragment's clock
-    st.progress(job.done / max(job.total, 1), f"{job.done:,} of {job.total:,} {words}")
+    stopping = " – stopping …" if job.cancelled.is_set() else ""
+    said = f"{job.done:,} of {job.total:,} {words}{stopping}"
+    st.progress(job.done / max(job.total, 1), said)
     st.button(
         "Cancel",
         icon=":material/stop:",

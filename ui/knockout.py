@@ -170,7 +170,8 @@ def _show_importance(selection: Selection) -> None:
         on_click=toggle,
         note=f"On {known.sum():,} images a change is sure to about ± {100 * half.max():.1f} "
         "points (95 %): smaller ones may be chance. Heads that stand in for each other each look "
-        "worthless here. Click a cell to switch it off above, or on again.",
+        "worthless here. Blue: worse without it; red: better. Click a cell to switch it off above, "
+        "or on again.",
     )
 
 

@@ -117,7 +117,8 @@ def note_refused() -> None:
             continue  # it tells of that itself, with the images that there are
         shown = st.session_state[key]
         values = shown if isinstance(shown, list) else [] if shown is None else [shown]
-        refused = [value for value in wanted if not any(_says(value, v) for v in values)]
+        # an empty value says that nothing is chosen of several
+        refused = [v for v in wanted if v and not any(_says(v, value) for value in values)]
         if refused:
             names = " and ".join(map(quoted, refused))
             nothing = "all" if key == "class" else "none"

@@ -33,10 +33,10 @@ SIDE_BY_SIDE = (
     "the patches (rank correlation, 1 is the same order)."
 )
 DELETION = (
-    "Patches are painted over, those highest in a map first; the sooner the probability falls, "
-    "the more the model depends on what the map shows (Petsiuk et al. 2018). Painted pictures "
-    "are strange to the model, and part of the fall is that: compare with the random orders "
-    "(band: their range)."
+    "For the predicted class, by the maps that explain it: patches are painted over, those "
+    "highest in a map first; the sooner the probability falls, the more the model depends on "
+    "what the map shows (Petsiuk et al. 2018). Painted pictures are strange to the model, and "
+    "part of the fall is that: compare with the random orders (band: their range)."
 )
 INSERTION = (
     "Patches come back into a blurred picture, those highest in a map first; the sooner the "

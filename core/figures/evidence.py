@@ -56,19 +56,21 @@ def method_maps(
     return Panels(title, panels, 4, colors, picture.shape[:2])
 
 
-def occlusion_map(title: str, drops: np.ndarray, picture: np.ndarray, name: str) -> Panels:
+def occlusion_map(
+    title: str, drops: np.ndarray, picture: np.ndarray, name: str, most: float
+) -> Panels:
     """How much a class's probability falls as each patch is covered, (gh, gw) in [-1, 1].
 
     Args:
         picture: (H, W, 3) uint8, that the map lies over.
         name: of the class.
+        most: the largest change, up or down, that the colours show.
     """
-    most = float(np.abs(drops).max()) or 1.0
     panel = Panel(
         "occlusion",
         f"occlusion, {name}",
         drops,
-        (-most, most),
+        (-most or -1.0, most or 1.0),
         numbers=drops.size <= READABLE,
         unit="fall in probability",
     )

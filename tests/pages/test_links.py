@@ -139,3 +139,8 @@ def test_settings_of_another_model_of_that_name():
 
     made = {"model": {"name": "a", "fingerprint": "2"}, "images": {"name": "b", "fingerprint": "2"}}
     assert links.strangers(made, Here) == ["model"]
+
+
+def test_a_link_that_chooses_no_class_is_no_complaint(start):
+    at = start("attention", **{"class": ""})
+    assert complaints(at) == []
