@@ -10,7 +10,7 @@ from core.figures import views
 from core.figures.figure import Panel, Panels
 from core.knockout import accuracy_change, keep_all_but, one_off, predict_without_each
 from core.model import ViTConfig
-from ui import jobs, links, one_image, words
+from ui import jobs, one_image, some_images, words
 from ui.show import show_bars, show_chart, show_panels, side_by_side
 from ui.sidebar import Selection
 
@@ -124,27 +124,13 @@ def _show_importance(selection: Selection) -> None:
     """Every head off alone, and every layer: a table to click."""
     run, config = selection.run, selection.run.model.config
     st.subheader("Each head alone")
-    count = len(selection.images)
-    if count > SOME:
-        options = [SOME, count]
-        links.fit_options("importance", options, SOME)
-        count = st.segmented_control(
-            "On how many images",
-            options,
-            default=SOME,
-            required=True,
-            key="importance",
-            bind="query-params",
-            format_func=lambda number: f"{number:,}",
-            help="Fewer are drawn at random, the same every time.",
-        )
-    sample = selection.images.sample(count)
+    sample = some_images.choose(selection.images, "importance", (SOME,))
     found = jobs.result(
         "The table",
         (run.fingerprint, sample.fingerprint, "each head"),
         lambda progress: _without_each(run, sample, progress),
         label=f"Switch off each of {config.layers * config.heads} heads in turn",
-        total=count,
+        total=len(sample),
     )
     if found is None:
         return

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.faithfulness import MAPS, measure, summary
-from ui import jobs, links
+from ui import jobs, some_images
 from ui.sidebar import Selection
 
 SIZES = (200, 1000)
@@ -13,27 +13,13 @@ SIZES = (200, 1000)
 def table(selection: Selection) -> pd.DataFrame | None:
     """What was measured on as many of the images as are wanted; None until it is."""
     run, images = selection.run, selection.images
-    sizes = [size for size in SIZES if size < len(images)] + [len(images)]
-    count = sizes[0]
-    if len(sizes) > 1:
-        links.fit_options("trials", sizes, sizes[0])
-        count = st.segmented_control(
-            "On how many images",
-            sizes,
-            default=sizes[0],
-            required=True,
-            key="trials",
-            bind="query-params",
-            format_func=lambda size: f"{size:,}",
-            help="Fewer are drawn at random, the same every time.",
-        )
-    sample = images.sample(count)
+    sample = some_images.choose(images, "trials", SIZES)
     found = jobs.result(
         "The table",
         (run.fingerprint, sample.fingerprint, MAPS),
         lambda progress: measure(run.model, sample, progress=progress),
-        label=f"Put the maps to the test on {count:,} images",
-        total=count,
+        label=f"Put the maps to the test on {len(sample):,} images",
+        total=len(sample),
     )
     if found is None:
         return None
